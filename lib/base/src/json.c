@@ -1,0 +1,181 @@
+#include "base/json.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define TEXT_MAX (64u * 1024 * 1024)
+
+/* jansson's iteration wants a mutable object even to read it. */
+static json_t *unconst(const json_t *value)
+{
+    return (json_t *)(uintptr_t)value;
+}
+
+int json_depth(const json_t *value)
+{
+    int deepest = 0;
+    if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            int depth = json_depth(json_array_get(value, i));
+            deepest = depth > deepest ? depth : deepest;
+        }
+        return deepest + 1;
+    }
+    if (!json_is_object(value))
+        return 0;
+    const char *name;
+    json_t *member;
+    json_object_foreach(unconst(value), name, member) {
+        int depth = json_depth(member);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
+/* Nesting is measured on the text, before a recursive parser meets it. */
+static bool too_deep(const char *text, size_t len)
+{
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > JSON_DEPTH_MAX)
+                return true;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+json_t *json_read(const char *text, size_t len, struct err *err)
+{
+    if (too_deep(text, len)) {
+        err_set(err, ERR_REFUSED, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+        return NULL;
+    }
+    json_error_t fault;
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    if (!value)
+        err_set(err, ERR_REFUSED, "line %d, column %d: %s", fault.line, fault.column, fault.text);
+    return value;
+}
+
+/* The fewest digits that read back as the same double. */
+static void write_real(struct buf *out, double number)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    buf_str(out, text);
+    if (!strpbrk(text, ".eE"))
+        buf_str(out, ".0");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void write_value(struct buf *out, const json_t *value, bool sorted);
+
+static void write_member(struct buf *out, const char *name, const json_t *value, bool sorted)
+{
+    buf_json_str(out, name);
+    buf_char(out, ':');
+    write_value(out, value, sorted);
+}
+
+static void write_sorted_object(struct buf *out, const json_t *object)
+{
+    size_t n = json_object_size(object), at = 0;
+    const char **names = mem_array(n, sizeof *names);
+    const char *name;
+    json_t *member;
+    json_object_foreach(unconst(object), name, member)
+        names[at++] = name;
+    qsort(names, n, sizeof *names, by_name);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_char(out, ',');
+        write_member(out, names[i], json_object_get(object, names[i]), true);
+    }
+    free(names);
+}
+
+static void write_object(struct buf *out, const json_t *object, bool sorted)
+{
+    const char *name;
+    json_t *member;
+    bool first = true;
+    buf_char(out, '{');
+    if (sorted)
+        write_sorted_object(out, object);
+    else
+        json_object_foreach(unconst(object), name, member) {
+            if (!first)
+                buf_char(out, ',');
+            first = false;
+            write_member(out, name, member, false);
+        }
+    buf_char(out, '}');
+}
+
+static void write_array(struct buf *out, const json_t *array, bool sorted)
+{
+    buf_char(out, '[');
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        if (i)
+            buf_char(out, ',');
+        write_value(out, json_array_get(array, i), sorted);
+    }
+    buf_char(out, ']');
+}
+
+static void write_value(struct buf *out, const json_t *value, bool sorted)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: write_object(out, value, sorted); return;
+    case JSON_ARRAY: write_array(out, value, sorted); return;
+    case JSON_STRING: buf_json_str(out, json_string_value(value)); return;
+    case JSON_INTEGER: buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value)); return;
+    case JSON_REAL: write_real(out, json_real_value(value)); return;
+    case JSON_TRUE: buf_str(out, "true"); return;
+    case JSON_FALSE: buf_str(out, "false"); return;
+    case JSON_NULL: buf_str(out, "null"); return;
+    }
+}
+
+void json_write(struct buf *out, const json_t *value)
+{
+    write_value(out, value, false);
+}
+
+void json_write_canonical(struct buf *out, const json_t *value)
+{
+    write_value(out, value, true);
+}
+
+char *json_text(const json_t *value)
+{
+    struct buf out = buf_new(TEXT_MAX);
+    json_write(&out, value);
+    if (out.failed)
+        abort(); /* every value read from outside is bounded far below this */
+    return out.data;
+}

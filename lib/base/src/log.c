@@ -1,0 +1,78 @@
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#define LINE_MAX_BYTES 8192
+
+static struct {
+    const char *program;
+    enum log_level min;
+    bool json;
+} config = {.program = "saga", .min = LOG_INFO};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+void log_init(const char *program, enum log_level min_level, bool json)
+{
+    config.program = program;
+    config.min = min_level;
+    config.json = json;
+}
+
+bool log_level_parse(const char *word, enum log_level *level)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
+        if (strcmp(word, level_names[i]) == 0) {
+            *level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_value(struct buf *line, const struct log_field *field)
+{
+    switch (field->type) {
+    case LOG_FIELD_STR: buf_json_str(line, field->str ? field->str : ""); return;
+    case LOG_FIELD_INT: buf_printf(line, "%" PRId64, field->num); return;
+    case LOG_FIELD_BOOL: buf_str(line, field->num ? "true" : "false"); return;
+    }
+}
+
+static void add_json(struct buf *line, const char *time, enum log_level level, const char *event)
+{
+    buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":", time, level_names[level]);
+    buf_json_str(line, config.program);
+    buf_str(line, ",\"event\":");
+    buf_json_str(line, event);
+}
+
+void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t fields_n)
+{
+    if (level < config.min)
+        return;
+    char time[CLOCK_TEXT_MAX];
+    struct buf line = buf_new(LINE_MAX_BYTES);
+    clock_format(clock_real_ms(), time);
+    if (config.json)
+        add_json(&line, time, level, event);
+    else
+        buf_printf(&line, "%s %-5s %s %s", time, level_names[level], config.program, event);
+    for (size_t i = 0; i < fields_n; i++) {
+        if (!config.json && fields[i].type == LOG_FIELD_STR && (!fields[i].str || !*fields[i].str))
+            continue;
+        buf_printf(&line, config.json ? ",\"%s\":" : " %s=", fields[i].name);
+        add_value(&line, &fields[i]);
+    }
+    line.failed = false; /* an overlong line is written as far as it fits */
+    line.max += 2;
+    buf_str(&line, config.json ? "}\n" : "\n");
+    ssize_t written = write(STDERR_FILENO, line.data, line.len);
+    (void)written; /* nowhere to report it to */
+    buf_free(&line);
+}
