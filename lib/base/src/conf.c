@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 #define ENV_NAME_MAX 96
 
@@ -21,15 +20,24 @@ static char *env_name(const char *option, char out[ENV_NAME_MAX])
     return out;
 }
 
+static bool add_item(struct conf_list *list, const char *item, size_t len, const char *where, struct err *err)
+{
+    if (list->n == CONF_LIST_MAX)
+        return err_set(err, ERR_REFUSED, "%s: more than %d values", where, CONF_LIST_MAX);
+    if (len >= sizeof list->items[0])
+        return err_set(err, ERR_REFUSED, "%s: '%.*s' is too long", where, (int)len, item);
+    memcpy(list->items[list->n], item, len);
+    list->items[list->n++][len] = '\0';
+    return true;
+}
+
 static bool set_list(struct conf_list *list, const char *value, const char *where, struct err *err)
 {
-    char *rest = mem_strdup(value); /* lives as long as the process */
-    for (char *item; (item = strsep(&rest, ","));) {
-        if (!*item)
-            continue;
-        if (list->n == CONF_LIST_MAX)
-            return err_set(err, ERR_REFUSED, "%s: more than %d values", where, CONF_LIST_MAX);
-        list->items[list->n++] = item;
+    while (*value) {
+        size_t len = strcspn(value, ",");
+        if (len && !add_item(list, value, len, where, err))
+            return false;
+        value += len + (value[len] == ',');
     }
     return true;
 }

@@ -18,7 +18,7 @@ enum conf_type {
 
 #define CONF_LIST_MAX 16
 struct conf_list {
-    const char *items[CONF_LIST_MAX];
+    char items[CONF_LIST_MAX][64];
     size_t n;
 };
 
@@ -52,8 +52,8 @@ struct conf_result {
     bool help, version; /* the caller prints conf_help() or the version and leaves */
 };
 
-/* Fills `target` (zeroed by the caller) from defaults, environment and command line. Strings point into argv, the
- * environment or memory that lives as long as the process. */
+/* Fills `target` (zeroed by the caller) from defaults, environment and command line. Strings point into argv or the
+ * environment. */
 MUST_CHECK bool conf_parse(const struct conf_spec *spec, int argc, char **argv, void *target, struct conf_result *result,
                            struct err *err);
 /* The --help text on standard output. */
