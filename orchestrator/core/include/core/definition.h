@@ -1,0 +1,64 @@
+/* A definition: what a saga's author wrote, checked and compiled. Immutable once read; any thread may use it. */
+#ifndef CORE_DEFINITION_H
+#define CORE_DEFINITION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/problem.h"
+#include "core/template.h"
+
+#define DEFINITION_STEPS_MAX 100
+#define DEFINITION_NAME_MAX 64
+#define DEFINITION_TIMEOUT_DEFAULT_MS 30000
+
+/* When silence outlasts a step's timeout: send the same command again, or give the step up and compensate. */
+enum on_timeout { ON_TIMEOUT_RETRY, ON_TIMEOUT_COMPENSATE };
+
+/* The pause before attempt n+1 is initial * multiplier^(n-1), at most max, less a random share of up to `jitter`. */
+struct retry_policy {
+    int max_attempts; /* 0: no bound */
+    int64_t initial_ms;
+    int64_t max_ms;
+    double multiplier;
+    double jitter; /* 0 to 1 */
+};
+
+struct step_definition {
+    const char *name;
+    const char *service;
+    const char *action;
+    const char *compensation; /* NULL: there is nothing to undo */
+    const struct template_node *input;
+    int64_t timeout_ms;
+    enum on_timeout on_timeout;
+    struct retry_policy retry;
+    struct retry_policy compensation_retry;
+};
+
+struct definition {
+    const char *name;
+    int version;        /* 0 until the store gives it one */
+    int64_t timeout_ms; /* the saga's deadline after its start; 0: none */
+    struct step_definition *steps;
+    size_t steps_n;
+    json_t *source;
+    char *canonical; /* the source as canonical JSON: equal definitions have equal texts */
+    struct arena arena;
+};
+
+/* Reads and checks a definition. NULL with at least one problem when it is not one. Takes its own reference to
+ * `source`. Free with definition_free. */
+struct definition *definition_read(json_t *source, struct problems *problems);
+void definition_free(struct definition *definition); /* NULL is fine */
+/* The index of the step with that name, or -1. */
+int definition_step(const struct definition *definition, const char *name);
+
+/* The pause before the next attempt, when `attempts` have been made; `spread` is any hash and decides the jitter, so that
+ * the same saga always gives the same pause. */
+int64_t retry_pause_ms(const struct retry_policy *policy, int attempts, uint64_t spread);
+bool retry_exhausted(const struct retry_policy *policy, int attempts);
+
+#endif

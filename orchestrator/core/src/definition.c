@@ -1,0 +1,279 @@
+#include "core/definition.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#define CANONICAL_MAX (1024u * 1024)
+#define ATTEMPTS_MAX 1000000
+
+struct reader {
+    struct definition *definition;
+    struct problems *problems;
+};
+
+static bool is_name(const char *text)
+{
+    size_t len = strlen(text);
+    if (len == 0 || len >= DEFINITION_NAME_MAX || text[0] < 'a' || text[0] > 'z')
+        return false;
+    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
+}
+
+/* Refuses members that are not in `known` (ends with NULL), so that a misspelt one is not silently ignored. */
+static void check_members(struct reader *r, json_t *object, const char *pointer, const char *const *known)
+{
+    const char *name;
+    json_t *member;
+    json_object_foreach(object, name, member) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], name) != 0)
+            i++;
+        char at[POINTER_MAX];
+        if (!known[i])
+            problem_add(r->problems, pointer_member(pointer, name, at), "unknown member");
+    }
+}
+
+static const char *read_name(struct reader *r, json_t *object, const char *pointer, const char *member)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(object, member);
+    pointer_member(pointer, member, at);
+    if (!value) {
+        problem_add(r->problems, at, "a name is missing here");
+        return NULL;
+    }
+    if (!json_is_string(value) || !is_name(json_string_value(value))) {
+        problem_add(r->problems, at, "expected a name: a-z, then a-z 0-9 _ -, at most %d characters",
+                    DEFINITION_NAME_MAX - 1);
+        return NULL;
+    }
+    return arena_strdup(&r->definition->arena, json_string_value(value));
+}
+
+static int64_t read_duration(struct reader *r, json_t *object, const char *pointer, const char *member, int64_t preset)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(object, member);
+    int64_t ms = preset;
+    if (!value)
+        return preset;
+    if (!json_is_string(value) || !duration_parse(json_string_value(value), &ms) || ms <= 0)
+        problem_add(r->problems, pointer_member(pointer, member, at),
+                    "expected a duration like \"250ms\", \"5s\", \"10m\", \"2h\" or \"7d\"");
+    return ms;
+}
+
+static double read_number(struct reader *r, json_t *object, const char *pointer, const char *member, double preset,
+                          double min, double max)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(object, member);
+    if (!value)
+        return preset;
+    if (json_is_number(value) && json_number_value(value) >= min && json_number_value(value) <= max)
+        return json_number_value(value);
+    problem_add(r->problems, pointer_member(pointer, member, at), "expected a number from %g to %g", min, max);
+    return preset;
+}
+
+static int read_attempts(struct reader *r, json_t *object, const char *pointer, int preset)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(object, "max_attempts");
+    if (!value)
+        return preset;
+    json_int_t n = json_integer_value(value);
+    if (json_is_integer(value) && n >= 1 && n <= ATTEMPTS_MAX)
+        return (int)n;
+    problem_add(r->problems, pointer_member(pointer, "max_attempts", at), "expected a whole number from 1 to %d",
+                ATTEMPTS_MAX);
+    return preset;
+}
+
+static void read_retry(struct reader *r, json_t *step, const char *pointer, const char *member,
+                       struct retry_policy *policy)
+{
+    static const char *const known[] = {"max_attempts", "initial", "multiplier", "max", "jitter", NULL};
+    char at[POINTER_MAX];
+    json_t *value = json_object_get(step, member);
+    if (!value)
+        return;
+    pointer_member(pointer, member, at);
+    if (!json_is_object(value)) {
+        problem_add(r->problems, at, "expected an object");
+        return;
+    }
+    check_members(r, value, at, known);
+    policy->max_attempts = read_attempts(r, value, at, policy->max_attempts);
+    policy->initial_ms = read_duration(r, value, at, "initial", policy->initial_ms);
+    policy->max_ms = read_duration(r, value, at, "max", policy->max_ms);
+    policy->multiplier = read_number(r, value, at, "multiplier", policy->multiplier, 1, 100);
+    policy->jitter = read_number(r, value, at, "jitter", policy->jitter, 0, 1);
+}
+
+static const char *read_compensation(struct reader *r, json_t *step, const char *pointer)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(step, "compensation");
+    if (json_is_null(value))
+        return NULL;
+    if (!value) {
+        problem_add(r->problems, pointer_member(pointer, "compensation", at),
+                    "missing: name what undoes this step, or say null when there is nothing to undo");
+        return NULL;
+    }
+    return read_name(r, step, pointer, "compensation");
+}
+
+static enum on_timeout read_on_timeout(struct reader *r, json_t *step, const char *pointer)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(step, "on_timeout");
+    const char *word = json_string_value(value);
+    if (!value || (word && strcmp(word, "retry") == 0))
+        return ON_TIMEOUT_RETRY;
+    if (word && strcmp(word, "compensate") == 0)
+        return ON_TIMEOUT_COMPENSATE;
+    problem_add(r->problems, pointer_member(pointer, "on_timeout", at), "expected \"retry\" or \"compensate\"");
+    return ON_TIMEOUT_RETRY;
+}
+
+/* The steps before this one are the names that its templates may use. */
+static const struct template_node *read_input(struct reader *r, json_t *step, size_t index, const char *pointer)
+{
+    struct definition *definition = r->definition;
+    const char *names[DEFINITION_STEPS_MAX];
+    for (size_t i = 0; i < index; i++)
+        names[i] = definition->steps[i].name ? definition->steps[i].name : "";
+    json_t *source = json_object_get(step, "input");
+    if (!source) {
+        source = json_object();
+        json_object_set_new(step, "input", source);
+    }
+    char at[POINTER_MAX];
+    return template_compile(&definition->arena, source, &(struct template_names){names, index},
+                            pointer_member(pointer, "input", at), r->problems);
+}
+
+static void check_unique(struct reader *r, size_t index, const char *pointer)
+{
+    const struct step_definition *steps = r->definition->steps;
+    char at[POINTER_MAX];
+    for (size_t i = 0; i < index && steps[index].name; i++) {
+        if (steps[i].name && strcmp(steps[i].name, steps[index].name) == 0)
+            problem_add(r->problems, pointer_member(pointer, "name", at), "step %zu has this name already", i);
+    }
+}
+
+static void read_step(struct reader *r, json_t *step, size_t index)
+{
+    static const char *const known[] = {"name",  "service",    "action",             "compensation", "input", "timeout",
+                                        "retry", "on_timeout", "compensation_retry", NULL};
+    char pointer[POINTER_MAX];
+    pointer_index("/steps", index, pointer);
+    if (!json_is_object(step)) {
+        problem_add(r->problems, pointer, "expected an object");
+        return;
+    }
+    struct step_definition *out = &r->definition->steps[index];
+    out->retry = (struct retry_policy){.max_attempts = 5, .initial_ms = 100, .max_ms = 10000, .multiplier = 2,
+                                       .jitter = 0.2};
+    out->compensation_retry = out->retry;
+    out->compensation_retry.max_attempts = 0;
+    out->compensation_retry.max_ms = 60000;
+    check_members(r, step, pointer, known);
+    out->name = read_name(r, step, pointer, "name");
+    out->service = read_name(r, step, pointer, "service");
+    out->action = read_name(r, step, pointer, "action");
+    out->compensation = read_compensation(r, step, pointer);
+    out->timeout_ms = read_duration(r, step, pointer, "timeout", DEFINITION_TIMEOUT_DEFAULT_MS);
+    out->on_timeout = read_on_timeout(r, step, pointer);
+    read_retry(r, step, pointer, "retry", &out->retry);
+    read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
+    out->input = read_input(r, step, index, pointer);
+    check_unique(r, index, pointer);
+}
+
+static void read_steps(struct reader *r, json_t *steps)
+{
+    size_t n = json_array_size(steps);
+    if (!json_is_array(steps) || n == 0 || n > DEFINITION_STEPS_MAX) {
+        problem_add(r->problems, "/steps", "expected an array of 1 to %d steps", DEFINITION_STEPS_MAX);
+        return;
+    }
+    r->definition->steps = arena_array(&r->definition->arena, n, sizeof *r->definition->steps);
+    r->definition->steps_n = n;
+    for (size_t i = 0; i < n; i++)
+        read_step(r, json_array_get(steps, i), i);
+}
+
+static char *canonical_text(const json_t *source, struct problems *problems)
+{
+    struct buf text = buf_new(CANONICAL_MAX);
+    json_write_canonical(&text, source);
+    if (text.failed)
+        problem_add(problems, "", "the definition is larger than %u bytes", CANONICAL_MAX);
+    return text.data;
+}
+
+struct definition *definition_read(json_t *source, struct problems *problems)
+{
+    static const char *const known[] = {"name", "timeout", "steps", NULL};
+    if (!json_is_object(source)) {
+        problem_add(problems, "", "expected an object");
+        return NULL;
+    }
+    struct definition *definition = mem_alloc(sizeof *definition);
+    struct reader r = {definition, problems};
+    size_t before = problems->n;
+    definition->canonical = canonical_text(source, problems);
+    definition->source = json_deep_copy(source);
+    check_members(&r, definition->source, "", known);
+    definition->name = read_name(&r, definition->source, "", "name");
+    definition->timeout_ms = read_duration(&r, definition->source, "", "timeout", 0);
+    read_steps(&r, json_object_get(definition->source, "steps"));
+    if (problems->n == before)
+        return definition;
+    definition_free(definition);
+    return NULL;
+}
+
+void definition_free(struct definition *definition)
+{
+    if (!definition)
+        return;
+    json_decref(definition->source);
+    free(definition->canonical);
+    arena_free(&definition->arena);
+    free(definition);
+}
+
+int definition_step(const struct definition *definition, const char *name)
+{
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        if (strcmp(definition->steps[i].name, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+int64_t retry_pause_ms(const struct retry_policy *policy, int attempts, uint64_t spread)
+{
+    double pause = (double)policy->initial_ms;
+    for (int i = 1; i < attempts && pause < (double)policy->max_ms; i++)
+        pause *= policy->multiplier;
+    if (pause > (double)policy->max_ms)
+        pause = (double)policy->max_ms;
+    double share = (double)(spread % 10000) / 10000.0;
+    return (int64_t)(pause * (1.0 - policy->jitter * share));
+}
+
+bool retry_exhausted(const struct retry_policy *policy, int attempts)
+{
+    return policy->max_attempts > 0 && attempts >= policy->max_attempts;
+}
