@@ -1,0 +1,91 @@
+/* The heart: one event changes one saga and yields effects as data. Pure: the same saga, event and time always give the
+ * same result. The caller holds the saga's lock, and writes the new state and the effects in one transaction.
+ *
+ * Step transitions are one table (transitions.c); machine_print() writes it for people. */
+#ifndef CORE_MACHINE_H
+#define CORE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "core/saga.h"
+
+/* The most that a command's or a reply's value may have, headers not counted; with them it stays below the broker's
+ * usual message.max.bytes of 1 MB. */
+#define VALUE_MAX_BYTES (900u * 1024)
+
+enum event_type {
+    EVENT_START,      /* once, for a new saga */
+    EVENT_REPLY,
+    EVENT_TIMER,      /* whatever is due by now */
+    EVENT_RELEASED,   /* the command went to Kafka at `at_ms`: its timeout counts from there */
+    EVENT_UNRELEASED, /* the command has not left the outbox: its timeout has not begun */
+    EVENT_REFUSED,    /* the command can never be published */
+    EVENT_CANCEL,
+};
+
+enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_RETRY, OUTCOME_ACCEPTED, OUTCOMES_N };
+const char *outcome_name(enum outcome outcome);
+bool outcome_parse(const char *name, enum outcome *outcome);
+
+/* Texts are borrowed and must live as long as the saga's: the machine keeps pointers to output and error. */
+struct event {
+    enum event_type type;
+    int step; /* index; for the types that concern a command */
+    enum command_kind kind;
+    int round;
+    int attempt;
+    enum outcome outcome;       /* EVENT_REPLY */
+    const char *output;         /* JSON text or NULL */
+    size_t output_len;
+    const char *error;          /* JSON object text or NULL */
+    int64_t retry_after_ms;     /* 0: as the policy says */
+    int64_t at_ms;              /* EVENT_RELEASED */
+};
+
+/* "Send this command." */
+struct command {
+    struct command *next;
+    struct uuid id;
+    int step;
+    enum command_kind kind;
+    int round;
+    int attempt;
+    int64_t deadline_ms; /* the saga's own, where an action must not begin after it; 0: begin it whenever it comes */
+    const char *value;   /* JSON text */
+    size_t value_len;
+};
+
+/* A line of the saga's history. */
+struct history_entry {
+    struct history_entry *next;
+    const char *event;  /* "saga_started", "action_sent", "action_succeeded", ... static */
+    int step;           /* -1: the saga as a whole */
+    int attempt;        /* 0 where there is none */
+    const char *detail; /* JSON text or NULL */
+    int64_t at_ms;
+};
+
+/* What the caller has to do; lists are in order. Zero it, set `arena` and `new_id`; everything lives in the arena. */
+struct effects {
+    struct arena *arena;
+    struct uuid (*new_id)(void); /* the machine has no randomness of its own */
+    struct command *commands, **commands_tail;
+    struct history_entry *history, **history_tail;
+    bool changed; /* the saga changed and must be written */
+    bool notice;  /* it ended or stalled: worth telling */
+};
+
+/* Applies one event; effects of several events in a row gather in `effects`. An event that no longer applies (a reply of
+ * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
+ * changes nothing at all. */
+void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
+/* What must hold of any saga at rest between two events; a text says what does not, NULL when all is well. */
+const char *machine_invariant(const struct saga *saga);
+/* The step table, one line a transition. */
+void machine_print(FILE *out);
+
+#endif

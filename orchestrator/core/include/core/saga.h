@@ -1,0 +1,80 @@
+/* A saga in memory: its durable state as values. The store reads and writes it, the machine changes it, nobody else. */
+#ifndef CORE_SAGA_H
+#define CORE_SAGA_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+#include "core/definition.h"
+
+enum saga_state {
+    SAGA_RUNNING,
+    SAGA_COMPENSATING,
+    SAGA_STALLED, /* needs an operator */
+    SAGA_COMPLETED,
+    SAGA_COMPENSATED,
+    SAGA_STATES_N,
+};
+
+enum step_state {
+    STEP_PENDING,
+    STEP_RUNNING,
+    STEP_SUCCEEDED,
+    STEP_FAILED,  /* a verdict, or never sent: nothing took effect */
+    STEP_UNKNOWN, /* no verdict came: it may have taken effect */
+    STEP_COMPENSATING,
+    STEP_COMPENSATED,
+    STEP_COMPENSATION_FAILED,
+    STEP_STATES_N,
+};
+
+enum command_kind { KIND_ACTION, KIND_COMPENSATION, KINDS_N };
+
+struct saga_step {
+    enum step_state state;
+    int round;   /* 1 with the first command; higher only after an operator's retry */
+    int attempt; /* of the present kind; 0 before the first */
+    bool paused; /* the next attempt waits until due_ms; otherwise due_ms is the present attempt's timeout */
+    int64_t due_ms; /* 0: nothing is due */
+    struct uuid command_id; /* the command last sent */
+    const char *output;     /* JSON text of the verdict `succeeded`, or NULL */
+    size_t output_len;
+    const char *error;      /* JSON object {"code", "message"} of the last thing that went wrong, or NULL */
+    json_t *output_value;   /* parsed on first use */
+    bool changed;           /* by the machine since it was loaded */
+};
+
+struct saga {
+    struct uuid id;
+    const struct definition *definition;
+    enum saga_state state;
+    bool cancelled;      /* why it compensates: an operator or client asked */
+    int64_t created_ms;
+    int64_t ended_ms;    /* 0 until it has ended */
+    int64_t deadline_ms; /* 0: none */
+    int64_t wake_ms;     /* when to look at it if nothing arrives; may be earlier than needed, never later; 0: never */
+    int64_t history_n;   /* batches of history written so far; also the saga's version */
+    const char *input;   /* JSON text */
+    size_t input_len;
+    json_t *input_value; /* parsed on first use */
+    struct saga_step *steps; /* definition->steps_n of them */
+};
+
+/* "RUNNING" and so on; static texts. */
+const char *saga_state_name(enum saga_state state);
+const char *step_state_name(enum step_state state);
+const char *command_kind_name(enum command_kind kind); /* "action", "compensation" */
+/* False for any other word. */
+bool saga_state_parse(const char *name, enum saga_state *state);
+bool step_state_parse(const char *name, enum step_state *state);
+bool command_kind_parse(const char *name, enum command_kind *kind);
+
+/* COMPLETED and COMPENSATED: nothing will ever change again. */
+bool saga_ended(enum saga_state state);
+/* Drops what was parsed. The texts and the structs belong to whoever made them. */
+void saga_release(struct saga *saga);
+
+#endif

@@ -1,0 +1,93 @@
+#include "core/saga.h"
+
+#include <string.h>
+
+#include "core/machine.h"
+
+static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"};
+static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
+                                                       "UNKNOWN", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED"};
+static const char *const kinds[KINDS_N] = {"action", "compensation"};
+static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted"};
+
+static bool parse(const char *const *names, size_t n, const char *name, int *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *out = (int)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *saga_state_name(enum saga_state state)
+{
+    return saga_states[state];
+}
+
+const char *step_state_name(enum step_state state)
+{
+    return step_states[state];
+}
+
+const char *command_kind_name(enum command_kind kind)
+{
+    return kinds[kind];
+}
+
+const char *outcome_name(enum outcome outcome)
+{
+    return outcomes[outcome];
+}
+
+bool saga_state_parse(const char *name, enum saga_state *state)
+{
+    int value;
+    bool known = parse(saga_states, SAGA_STATES_N, name, &value);
+    if (known)
+        *state = (enum saga_state)value;
+    return known;
+}
+
+bool step_state_parse(const char *name, enum step_state *state)
+{
+    int value;
+    bool known = parse(step_states, STEP_STATES_N, name, &value);
+    if (known)
+        *state = (enum step_state)value;
+    return known;
+}
+
+bool command_kind_parse(const char *name, enum command_kind *kind)
+{
+    int value;
+    bool known = parse(kinds, KINDS_N, name, &value);
+    if (known)
+        *kind = (enum command_kind)value;
+    return known;
+}
+
+bool outcome_parse(const char *name, enum outcome *outcome)
+{
+    int value;
+    bool known = parse(outcomes, OUTCOMES_N, name, &value);
+    if (known)
+        *outcome = (enum outcome)value;
+    return known;
+}
+
+bool saga_ended(enum saga_state state)
+{
+    return state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
+}
+
+void saga_release(struct saga *saga)
+{
+    json_decref(saga->input_value);
+    saga->input_value = NULL;
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        json_decref(saga->steps[i].output_value);
+        saga->steps[i].output_value = NULL;
+    }
+}

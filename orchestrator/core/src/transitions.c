@@ -1,0 +1,57 @@
+#include "transitions.h"
+
+#include "core/machine.h"
+
+/* clang-format off */
+static const struct transition table[] = {
+    {STEP_PENDING, ON_SEND, STEP_RUNNING, DO_SEND, NULL, "the steps before it are done"},
+    {STEP_PENDING, ON_UNSENDABLE, STEP_FAILED, DO_TURN, "action_not_sent", "no command can be made of its input"},
+
+    {STEP_RUNNING, ON_SUCCEEDED, STEP_SUCCEEDED, DO_KEEP, "action_succeeded", "a verdict, from whichever attempt"},
+    {STEP_RUNNING, ON_FAILED, STEP_FAILED, DO_TURN, "action_failed", "a verdict: a business no is never retried"},
+    {STEP_RUNNING, ON_RETRY, STEP_RUNNING, DO_PAUSE, "action_retry", "a passing fault, attempts are left"},
+    {STEP_RUNNING, ON_SILENCE, STEP_RUNNING, DO_SEND, "action_timed_out", "silence, attempts are left: the inbox dedupes"},
+    {STEP_RUNNING, ON_DUE, STEP_RUNNING, DO_SEND, NULL, "the pause is over"},
+    {STEP_RUNNING, ON_ACCEPTED, STEP_RUNNING, DO_REARM, "action_accepted", "a long action shows that it lives"},
+    {STEP_RUNNING, ON_GIVE_UP, STEP_UNKNOWN, DO_TURN, "action_unknown", "no verdict and no attempt left: it may have happened"},
+    {STEP_RUNNING, ON_UNSENDABLE, STEP_FAILED, DO_TURN, "action_not_sent", "its only command never left"},
+    {STEP_UNKNOWN, ON_SUCCEEDED, STEP_SUCCEEDED, DO_KEEP, "action_succeeded", "a late verdict, before the compensation began"},
+    {STEP_UNKNOWN, ON_FAILED, STEP_FAILED, DO_NOTHING, "action_failed", "a late verdict, before the compensation began"},
+
+    {STEP_SUCCEEDED, ON_COMPENSATE, STEP_COMPENSATING, DO_SEND, NULL, "whatever followed it is undone"},
+    {STEP_UNKNOWN, ON_COMPENSATE, STEP_COMPENSATING, DO_SEND, NULL, "it may have happened; this fences a late action"},
+    {STEP_SUCCEEDED, ON_NOTHING_TO_UNDO, STEP_COMPENSATED, DO_NOTHING, "nothing_to_undo", "the definition says so"},
+    {STEP_UNKNOWN, ON_NOTHING_TO_UNDO, STEP_COMPENSATED, DO_NOTHING, "nothing_to_undo", "the definition says so"},
+
+    {STEP_COMPENSATING, ON_UNDONE, STEP_COMPENSATED, DO_NOTHING, "compensation_succeeded", "a verdict, from whichever attempt"},
+    {STEP_COMPENSATING, ON_UNDO_FAILED, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_failed", "never silently given up"},
+    {STEP_COMPENSATING, ON_RETRY, STEP_COMPENSATING, DO_PAUSE, "compensation_retry", "a passing fault"},
+    {STEP_COMPENSATING, ON_SILENCE, STEP_COMPENSATING, DO_SEND, "compensation_timed_out", "silence: the inbox dedupes"},
+    {STEP_COMPENSATING, ON_DUE, STEP_COMPENSATING, DO_SEND, NULL, "the pause is over"},
+    {STEP_COMPENSATING, ON_ACCEPTED, STEP_COMPENSATING, DO_REARM, "compensation_accepted", "a long one shows that it lives"},
+    {STEP_COMPENSATING, ON_GIVE_UP, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_exhausted", "its policy bounds the attempts"},
+    {STEP_COMPENSATING, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "its command can never leave"},
+    {STEP_SUCCEEDED, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "no command can be made of it"},
+    {STEP_UNKNOWN, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "no command can be made of it"},
+    {STEP_COMPENSATION_FAILED, ON_UNDONE, STEP_COMPENSATED, DO_RESUME, "compensation_succeeded", "an earlier attempt succeeded after all"},
+};
+/* clang-format on */
+
+const struct transition *transition_find(enum step_state from, enum step_event on)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].from == from && table[i].on == on)
+            return &table[i];
+    }
+    return NULL;
+}
+
+void machine_print(FILE *out)
+{
+    static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "succeeded",  "failed",          "retry",
+                                                      "silence", "due",        "accepted",   "give up",         "compensate",
+                                                      "nothing to undo", "undone", "undo failed"};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        fprintf(out, "%-20s %-16s %-20s %s\n", step_state_name(table[i].from), events[table[i].on],
+                step_state_name(table[i].to), table[i].why);
+}

@@ -1,0 +1,48 @@
+/* The step table: what a step may do next, and why. Private to the core. */
+#ifndef CORE_TRANSITIONS_H
+#define CORE_TRANSITIONS_H
+
+#include "core/saga.h"
+
+enum step_event {
+    ON_SEND,
+    ON_UNSENDABLE,
+    ON_SUCCEEDED,
+    ON_FAILED,
+    ON_RETRY,
+    ON_SILENCE,
+    ON_DUE,
+    ON_ACCEPTED,
+    ON_GIVE_UP,
+    ON_COMPENSATE,
+    ON_NOTHING_TO_UNDO,
+    ON_UNDONE,
+    ON_UNDO_FAILED,
+    STEP_EVENTS_N,
+};
+
+/* What a transition does besides changing the state. */
+enum step_action {
+    DO_NOTHING,
+    DO_SEND,   /* the next attempt of the present kind goes out */
+    DO_PAUSE,  /* the next attempt waits */
+    DO_REARM,  /* the timeout starts anew */
+    DO_KEEP,   /* the output is kept */
+    DO_TURN,   /* the saga turns backward */
+    DO_STALL,  /* the saga waits for an operator */
+    DO_RESUME, /* a stalled saga goes on backward */
+};
+
+struct transition {
+    enum step_state from;
+    enum step_event on;
+    enum step_state to;
+    enum step_action action;
+    const char *entry; /* in the history, besides that of a command sent; NULL: none */
+    const char *why;
+};
+
+/* NULL when the step has no such transition: the event is history only. */
+const struct transition *transition_find(enum step_state from, enum step_event on);
+
+#endif

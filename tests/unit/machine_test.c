@@ -1,0 +1,311 @@
+/* core: the state machine, driven by hand. A script is a row of events, the expectation the commands that it gives:
+ * lower case is the action of step a, b or c, upper case its compensation, the number the attempt.
+ *   a+ succeeded  a- failed  a~ retry  a. accepted (upper case: of the compensation; a digit before the sign: of that attempt)
+ *   t500 the clock moves on by 500 ms, then a timer   x cancel   r the current command cannot be published
+ *   u the current command has not left the outbox (before the timers of a t) */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "core/machine.h"
+#include "suite.h"
+
+struct world {
+    struct definition *definition;
+    struct saga saga;
+    struct saga_step steps[DEFINITION_STEPS_MAX];
+    struct arena arena;
+    struct buf sent;
+    struct buf entries;
+    int64_t now_ms;
+};
+
+static const char *const plain =
+    "{\"name\":\"d\",\"timeout\":\"10m\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\","
+    "\"retry\":{\"max_attempts\":3,\"initial\":\"100ms\",\"jitter\":0}},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\","
+    "\"on_timeout\":\"compensate\",\"input\":{\"id\":\"${steps.a.output.id}\"}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\","
+    "\"compensation_retry\":{\"max_attempts\":2,\"initial\":\"100ms\",\"jitter\":0}}]}";
+
+static struct uuid next_id(void)
+{
+    return uuid_v7();
+}
+
+static void world_open(struct world *w, const char *text)
+{
+    struct err err = {0};
+    struct problems problems = {0};
+    memset(w, 0, sizeof *w);
+    json_t *source = json_read(text, strlen(text), &err);
+    w->definition = definition_read(source, &problems);
+    ck_assert_msg(w->definition != NULL, "%s %s", problems.items[0].pointer, problems.items[0].detail);
+    json_decref(source);
+    w->saga = (struct saga){.id = uuid_v7(), .definition = w->definition, .input = "{\"n\":1}", .input_len = 7,
+                            .steps = w->steps};
+    w->sent = buf_new(10000);
+    w->entries = buf_new(100000);
+    w->now_ms = 1000000;
+}
+
+static void world_close(struct world *w)
+{
+    saga_release(&w->saga);
+    definition_free(w->definition);
+    arena_free(&w->arena);
+    buf_free(&w->sent);
+    buf_free(&w->entries);
+}
+
+static void world_apply(struct world *w, const struct event *event)
+{
+    struct effects effects = {.arena = &w->arena, .new_id = next_id};
+    machine_apply(&w->saga, event, w->now_ms, &effects);
+    for (const struct command *c = effects.commands; c; c = c->next) {
+        char letter = w->definition->steps[c->step].name[0];
+        buf_printf(&w->sent, "%s%c%d", w->sent.len ? " " : "", c->kind == KIND_ACTION ? letter : toupper(letter),
+                   c->attempt);
+        ck_assert_int_eq(c->deadline_ms != 0, c->kind == KIND_ACTION && w->saga.deadline_ms);
+        if (c->kind == KIND_ACTION && letter == 'b')
+            ck_assert_str_eq(c->value, "{\"id\":7}");
+        if (c->kind == KIND_COMPENSATION && letter == 'a' && w->steps[0].output)
+            ck_assert_str_eq(c->value, "{\"input\":{},\"output\":{\"id\":7}}");
+    }
+    for (const struct history_entry *h = effects.history; h; h = h->next)
+        buf_printf(&w->entries, "%s ", h->event);
+    ck_assert_ptr_null(machine_invariant(&w->saga));
+}
+
+static int current_step(const struct world *w)
+{
+    for (size_t i = 0; i < w->definition->steps_n; i++) {
+        if (w->steps[i].state == STEP_RUNNING || w->steps[i].state == STEP_COMPENSATING)
+            return (int)i;
+    }
+    ck_abort_msg("no step is in flight");
+}
+
+static struct event reply(const struct world *w, char letter, int attempt, char sign)
+{
+    int step = tolower(letter) - 'a';
+    struct event event = {.type = EVENT_REPLY, .step = step, .round = 1,
+                          .kind = islower((unsigned char)letter) ? KIND_ACTION : KIND_COMPENSATION,
+                          .attempt = attempt ? attempt : w->steps[step].attempt};
+    switch (sign) {
+    case '+': event.outcome = OUTCOME_SUCCEEDED; event.output = "{\"id\":7}"; event.output_len = 8; break;
+    case '-': event.outcome = OUTCOME_FAILED; event.error = "{\"code\":\"no\"}"; break;
+    case '~': event.outcome = OUTCOME_RETRY; break;
+    case '.': event.outcome = OUTCOME_ACCEPTED; break;
+    default: ck_abort_msg("sign %c", sign);
+    }
+    return event;
+}
+
+static void play_one(struct world *w, const char *word)
+{
+    if (word[0] == 't' && isdigit((unsigned char)word[1])) {
+        w->now_ms += atoi(word + 1);
+        world_apply(w, &(struct event){.type = EVENT_TIMER});
+    } else if (strcmp(word, "x") == 0) {
+        world_apply(w, &(struct event){.type = EVENT_CANCEL});
+    } else if (strcmp(word, "r") == 0 || word[0] == 'u') {
+        int step = current_step(w);
+        const struct saga_step *s = &w->steps[step];
+        w->now_ms += word[0] == 'u' ? atoi(word + 1) : 0;
+        world_apply(w, &(struct event){.type = word[0] == 'u' ? EVENT_UNRELEASED : EVENT_REFUSED, .step = step,
+                                       .kind = s->state == STEP_RUNNING ? KIND_ACTION : KIND_COMPENSATION,
+                                       .round = s->round, .attempt = s->attempt});
+    } else {
+        struct event event = reply(w, word[0], isdigit((unsigned char)word[1]) ? atoi(word + 1) : 0,
+                                   word[strlen(word) - 1]);
+        world_apply(w, &event);
+    }
+}
+
+static void play(struct world *w, const char *script)
+{
+    char copy[500];
+    snprintf(copy, sizeof copy, "%s", script);
+    char *rest = copy;
+    world_apply(w, &(struct event){.type = EVENT_START});
+    for (char *word; (word = strsep(&rest, " "));) {
+        if (*word)
+            play_one(w, word);
+    }
+}
+
+static const struct {
+    const char *name, *script, *sent;
+    enum saga_state end;
+} scripts[] = {
+    {"success", "a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"the first step says no", "a-", "a1", SAGA_COMPENSATED},
+    {"the second says no", "a+ b- A+", "a1 b1 A1", SAGA_COMPENSATED},
+    {"the third says no: exact reverse", "a+ b+ c- B+ A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
+    {"a passing fault", "a~ t99 t1 a+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"backoff doubles", "a~ t100 a~ t199 t1 a+ b+ c+", "a1 a2 a3 b1 c1", SAGA_COMPLETED},
+    {"retries are exhausted: the outcome is unknown", "a~ t100 a~ t200 a~ A+", "a1 a2 a3 A1", SAGA_COMPENSATED},
+    {"silence: the same command again", "t999 t1 a+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"silence to the end: compensated too", "t1000 t1000 t1000 A+", "a1 a2 a3 A1", SAGA_COMPENSATED},
+    {"silence, on_timeout compensate", "a+ t1000 B+ A+", "a1 b1 B1 A1", SAGA_COMPENSATED},
+    {"a verdict of an earlier attempt stands", "t1000 a1+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"a retry of an earlier attempt is history", "t1000 a1~ a2+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"the first verdict stands", "a+ a- b+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"a verdict after its compensation began is history", "a+ t1000 b+ B+ A+", "a1 b1 B1 A1", SAGA_COMPENSATED},
+    {"accepted starts the timeout anew", "t900 a. t900 a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"accepted of an earlier attempt does not", "t1000 a1. t1000 a+ b+ c+", "a1 a2 a3 b1 c1", SAGA_COMPLETED},
+    {"a command still in the outbox has no timeout", "u900 t900 a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"cancel waits for the action in flight", "a+ x b+ B+ A+", "a1 b1 B1 A1", SAGA_COMPENSATED},
+    {"cancel, and the action in flight says no", "a+ x b- A+", "a1 b1 A1", SAGA_COMPENSATED},
+    {"cancel, and silence", "x t1000 A+", "a1 A1", SAGA_COMPENSATED},
+    {"cancel, and a passing fault: no new attempt", "x a~ A+", "a1 A1", SAGA_COMPENSATED},
+    {"cancel while paused", "a~ x A+", "a1 A1", SAGA_COMPENSATED},
+    {"cancel on the way back changes nothing", "a- x", "a1", SAGA_COMPENSATED},
+    {"the deadline turns the saga", "t1000 t1000 a. t600000 A+", "a1 a2 a3 A1", SAGA_COMPENSATED},
+    {"a compensation is retried without end", "a+ b- A~ t100 A~ t200 A~ t400 A~ t800 A~ t1600 A+",
+     "a1 b1 A1 A2 A3 A4 A5 A6", SAGA_COMPENSATED},
+    {"a silent compensation too", "a+ b- t1000 t1000 A+", "a1 b1 A1 A2 A3", SAGA_COMPENSATED},
+    {"a compensation that says no stalls the saga", "a+ b- A-", "a1 b1 A1", SAGA_STALLED},
+    {"bounded attempts end in a stall", "a+ b+ x t1000 C~ t100 C~", "a1 b1 c1 C1 C2", SAGA_STALLED},
+    {"a late success frees a stalled saga", "a+ b+ x t1000 C~ t100 C~ C1+ B+ A+", "a1 b1 c1 C1 C2 B1 A1",
+     SAGA_COMPENSATED},
+    {"a command that cannot be published was never sent", "a+ r A+", "a1 b1 A1", SAGA_COMPENSATED},
+    {"unless an earlier attempt was", "t1000 r A+", "a1 a2 A1", SAGA_COMPENSATED},
+    {"a compensation that cannot be published", "a+ b- r", "a1 b1 A1", SAGA_STALLED},
+    {"replies after the end are nothing", "a- a+ A+ t5000", "a1", SAGA_COMPENSATED},
+};
+
+START_TEST(scripts_give_their_commands)
+{
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        struct world w;
+        world_open(&w, plain);
+        play(&w, scripts[i].script);
+        ck_assert_msg(strcmp(buf_text(&w.sent), scripts[i].sent) == 0, "%s: sent %s", scripts[i].name, buf_text(&w.sent));
+        ck_assert_msg(w.saga.state == scripts[i].end, "%s: ended %s", scripts[i].name, saga_state_name(w.saga.state));
+        ck_assert_int_eq(saga_ended(w.saga.state), w.saga.ended_ms != 0);
+        world_close(&w);
+    }
+}
+END_TEST
+
+START_TEST(a_step_without_compensation_is_passed_over)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+                   "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null},"
+                   "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\","
+                   "\"input\":{\"id\":\"${steps.a.output.id}\"}}]}");
+    world_apply(&w, &(struct event){.type = EVENT_START});
+    for (int step = 0; step < 3; step++)
+        world_apply(&w, &(struct event){.type = EVENT_REPLY, .step = step, .round = 1, .attempt = 1,
+                                        .outcome = step == 2 ? OUTCOME_FAILED : OUTCOME_SUCCEEDED,
+                                        .output = "{\"id\":7}", .output_len = 8});
+    ck_assert_str_eq(buf_text(&w.sent), "a1 c1 b1 A1");
+    ck_assert_int_eq(w.steps[1].state, STEP_COMPENSATED);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(input_that_leads_nowhere_fails_the_step_before_it_is_sent)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+                   "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\","
+                   "\"input\":\"${input.nothing}\"}]}");
+    world_apply(&w, &(struct event){.type = EVENT_START});
+    world_apply(&w, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
+                                    .output = "{\"id\":7}", .output_len = 8});
+    ck_assert_str_eq(buf_text(&w.sent), "a1 A1");
+    ck_assert_int_eq(w.steps[1].state, STEP_FAILED);
+    ck_assert_ptr_nonnull(strstr(w.steps[1].error, "bad_input"));
+    ck_assert_ptr_nonnull(strstr(buf_text(&w.entries), "action_not_sent saga_compensating compensation_sent"));
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(the_history_tells_all)
+{
+    struct world w;
+    world_open(&w, plain);
+    play(&w, "a~ t100 a2+ a1+ b- A+");
+    ck_assert_str_eq(buf_text(&w.entries),
+                     "saga_started action_sent action_retry action_sent action_succeeded action_sent reply_ignored "
+                     "action_failed saga_compensating compensation_sent compensation_succeeded saga_compensated ");
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_wake_up_is_not_moved_by_replies)
+{
+    struct world w;
+    world_open(&w, plain);
+    world_apply(&w, &(struct event){.type = EVENT_START});
+    int64_t wake = w.saga.wake_ms;
+    w.now_ms += 500;
+    struct event event = reply(&w, 'a', 1, '+');
+    world_apply(&w, &event);
+    ck_assert_int_eq(w.saga.wake_ms, wake);
+    play_one(&w, "t500");
+    ck_assert_int_eq(w.saga.wake_ms, wake + 500);
+    play_one(&w, "b+");
+    play_one(&w, "c+");
+    ck_assert_int_eq(w.saga.wake_ms, 0);
+    world_close(&w);
+}
+END_TEST
+
+/* Any events in any order leave every invariant standing, and with answering participants every saga comes to its end. */
+START_TEST(random_events_break_no_invariant)
+{
+    unsigned seed = 20260131;
+    for (int run = 0; run < 2000; run++) {
+        struct world w;
+        world_open(&w, plain);
+        world_apply(&w, &(struct event){.type = EVENT_START});
+        for (int i = 0; i < 30; i++) {
+            int dice = rand_r(&seed) % 20;
+            if (dice == 0)
+                world_apply(&w, &(struct event){.type = EVENT_CANCEL});
+            else if (dice < 6) {
+                w.now_ms += rand_r(&seed) % 1500;
+                world_apply(&w, &(struct event){.type = EVENT_TIMER});
+            } else {
+                struct event event = reply(&w, "abcABC"[rand_r(&seed) % 6], 1 + rand_r(&seed) % 3,
+                                           "+-~."[rand_r(&seed) % 4]);
+                if (event.kind == KIND_COMPENSATION && event.outcome == OUTCOME_FAILED)
+                    continue;
+                world_apply(&w, &event);
+            }
+        }
+        for (int i = 0; i < 40 && !saga_ended(w.saga.state) && w.saga.state != SAGA_STALLED; i++) {
+            w.now_ms += 1000;
+            world_apply(&w, &(struct event){.type = EVENT_TIMER});
+            for (const char *letter = "abcCBA"; *letter; letter++) {
+                struct event event = reply(&w, *letter, 0, '+');
+                world_apply(&w, &event);
+            }
+        }
+        ck_assert_msg(saga_ended(w.saga.state) || w.saga.state == SAGA_STALLED, "run %d: %s", run,
+                      saga_state_name(w.saga.state));
+        world_close(&w);
+    }
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &scripts_give_their_commands,
+    &a_step_without_compensation_is_passed_over,
+    &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
+    &the_history_tells_all,
+    &a_wake_up_is_not_moved_by_replies,
+    &random_events_break_no_invariant,
+    NULL,
+};
+static const struct suite_case cases[] = {{"machine", tests, 30}};
+SUITE_MAIN("machine", cases)
