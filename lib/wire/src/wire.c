@@ -1,0 +1,266 @@
+#include "wire/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#define OUTPUT_MAX (900u * 1024)
+
+const char *wire_header(struct arena *arena, const struct wire_message *message, const char *name)
+{
+    for (size_t i = 0; i < message->headers_n; i++) {
+        const struct wire_header *header = &message->headers[i];
+        if (strcmp(header->name, name) != 0)
+            continue;
+        if (!header->value || memchr(header->value, '\0', header->value_len))
+            return NULL;
+        return arena_strndup(arena, header->value, header->value_len);
+    }
+    return NULL;
+}
+
+char *wire_command_topic(const char *prefix, const char *service, char out[WIRE_TOPIC_MAX])
+{
+    snprintf(out, WIRE_TOPIC_MAX, "%s.%s.command", prefix, service);
+    return out;
+}
+
+char *wire_topic(const char *prefix, const char *what, char out[WIRE_TOPIC_MAX])
+{
+    snprintf(out, WIRE_TOPIC_MAX, "%s.%s", prefix, what);
+    return out;
+}
+
+char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id, char out[WIRE_TRACEPARENT_MAX])
+{
+    char *at = out + sprintf(out, "00-");
+    for (int i = 0; i < 16; i++)
+        at += sprintf(at, "%02x", saga_id->bytes[i]);
+    *at++ = '-';
+    for (int i = 8; i < 16; i++)
+        at += sprintf(at, "%02x", command_id->bytes[i]);
+    strcpy(at, "-01");
+    return out;
+}
+
+static void add(struct buf *out, const char *name, const char *value)
+{
+    buf_char(out, out->len > 1 ? ',' : ' ');
+    buf_json_str(out, name);
+    buf_char(out, ':');
+    buf_json_str(out, value);
+}
+
+static void add_int(struct buf *out, const char *name, int value)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", value);
+    add(out, name, text);
+}
+
+static void add_common(struct buf *out, const char *type, const struct uuid *id, const char *source, int64_t now_ms,
+                       const struct wire_about *about, const char *traceparent)
+{
+    char text[UUID_TEXT_MAX], time[CLOCK_TEXT_MAX];
+    add(out, "ce_specversion", "1.0");
+    add(out, "ce_id", uuid_format(id, text));
+    add(out, "ce_type", type);
+    add(out, "ce_source", source);
+    add(out, "ce_time", clock_format(now_ms, time));
+    add(out, "content-type", "application/json");
+    add(out, "saga-protocol", WIRE_PROTOCOL);
+    add(out, "saga-namespace", about->namespace_);
+    add(out, "saga-id", uuid_format(&about->saga_id, text));
+    add(out, "saga-step", about->step);
+    add(out, "saga-kind", about->kind);
+    add_int(out, "saga-round", about->round);
+    add_int(out, "saga-attempt", about->attempt);
+    if (traceparent)
+        add(out, "traceparent", traceparent);
+}
+
+void wire_command_headers(struct buf *out, const struct wire_command *command, int64_t now_ms)
+{
+    char time[CLOCK_TEXT_MAX];
+    buf_char(out, '{');
+    add_common(out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent);
+    add(out, "saga-action", command->action);
+    if (command->deadline_ms)
+        add(out, "saga-deadline", clock_format(command->deadline_ms, time));
+    buf_char(out, '}');
+}
+
+void wire_reply_headers(struct buf *out, const struct wire_reply *reply, const struct uuid *id, const char *source,
+                        int64_t now_ms)
+{
+    buf_char(out, '{');
+    add_common(out, "saga.reply", id, source, now_ms, &reply->about, reply->traceparent);
+    buf_char(out, '}');
+}
+
+void wire_reply_value(struct buf *out, const struct wire_reply *reply)
+{
+    buf_str(out, "{\"outcome\":");
+    buf_json_str(out, reply->outcome);
+    if (reply->output) {
+        buf_str(out, ",\"output\":");
+        buf_add(out, reply->output, reply->output_len);
+    }
+    if (reply->error) {
+        buf_str(out, ",\"error\":");
+        buf_str(out, reply->error);
+    }
+    if (reply->retry_after_ms > 0)
+        buf_printf(out, ",\"retry_after\":\"%lldms\"", (long long)reply->retry_after_ms);
+    buf_char(out, '}');
+}
+
+static bool need(struct arena *arena, const struct wire_message *message, const char *name, const char **value,
+                 struct err *err)
+{
+    *value = wire_header(arena, message, name);
+    if (*value && **value)
+        return true;
+    return err_set(err, ERR_REFUSED, "header %s is missing", name);
+}
+
+static bool need_int(struct arena *arena, const struct wire_message *message, const char *name, int *value,
+                     struct err *err)
+{
+    const char *text;
+    if (!need(arena, message, name, &text, err))
+        return false;
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (*end || number < 1 || number > 1000000000)
+        return err_set(err, ERR_REFUSED, "header %s is not a whole number above 0", name);
+    *value = (int)number;
+    return true;
+}
+
+static bool need_type(struct arena *arena, const struct wire_message *message, const char *type, struct err *err)
+{
+    const char *text, *protocol;
+    if (!need(arena, message, "ce_type", &text, err) || !need(arena, message, "saga-protocol", &protocol, err))
+        return false;
+    if (strcmp(text, type) != 0)
+        return err_set(err, ERR_REFUSED, "header ce_type is not %s", type);
+    if (strcmp(protocol, WIRE_PROTOCOL) != 0)
+        return err_set(err, ERR_REFUSED, "header saga-protocol is not " WIRE_PROTOCOL);
+    return true;
+}
+
+static bool read_about(struct arena *arena, const struct wire_message *message, struct wire_about *about, struct err *err)
+{
+    const char *id;
+    if (!need(arena, message, "saga-namespace", &about->namespace_, err) || !need(arena, message, "saga-id", &id, err) ||
+        !need(arena, message, "saga-step", &about->step, err) || !need(arena, message, "saga-kind", &about->kind, err) ||
+        !need_int(arena, message, "saga-round", &about->round, err) ||
+        !need_int(arena, message, "saga-attempt", &about->attempt, err))
+        return false;
+    if (!uuid_parse(id, &about->saga_id))
+        return err_set(err, ERR_REFUSED, "header saga-id is not a UUID");
+    if (strlen(about->step) >= WIRE_NAME_MAX || strlen(about->namespace_) >= WIRE_NAME_MAX)
+        return err_set(err, ERR_REFUSED, "header saga-step or saga-namespace is longer than %d characters", WIRE_NAME_MAX - 1);
+    if (strcmp(about->kind, "action") != 0 && strcmp(about->kind, "compensation") != 0)
+        return err_set(err, ERR_REFUSED, "header saga-kind is neither action nor compensation");
+    return true;
+}
+
+bool wire_command_read(struct arena *arena, const struct wire_message *message, struct wire_command *command,
+                       struct err *err)
+{
+    struct wire_command c = {.source = "", .value = message->value, .value_len = message->value_len};
+    const char *id;
+    if (!need_type(arena, message, "saga.command", err) || !read_about(arena, message, &c.about, err) ||
+        !need(arena, message, "saga-action", &c.action, err) || !need(arena, message, "ce_id", &id, err))
+        return false;
+    if (!uuid_parse(id, &c.id))
+        return err_set(err, ERR_REFUSED, "header ce_id is not a UUID");
+    const char *deadline = wire_header(arena, message, "saga-deadline");
+    if (deadline && !clock_parse(deadline, &c.deadline_ms))
+        return err_set(err, ERR_REFUSED, "header saga-deadline is not an RFC 3339 time in UTC");
+    c.traceparent = wire_header(arena, message, "traceparent");
+    json_t *value = json_read(c.value ? c.value : "", c.value_len, err);
+    if (!value)
+        return false;
+    json_decref(value);
+    *command = c;
+    return true;
+}
+
+static bool read_error(struct arena *arena, const json_t *body, const char **error, struct err *err)
+{
+    const json_t *value = json_object_get(body, "error");
+    if (!value)
+        return true;
+    if (!json_is_object(value) || !json_is_string(json_object_get(value, "code")))
+        return err_set(err, ERR_REFUSED, "/error: expected an object with a string \"code\"");
+    struct buf text = buf_new(64 * 1024);
+    json_write(&text, value);
+    bool fits = !text.failed;
+    if (fits)
+        *error = arena_strdup(arena, text.data);
+    buf_free(&text);
+    return fits || err_set(err, ERR_REFUSED, "/error: larger than 64 KB");
+}
+
+static bool read_retry_after(const json_t *body, int64_t *ms, struct err *err)
+{
+    const json_t *value = json_object_get(body, "retry_after");
+    if (!value || (json_is_string(value) && duration_parse(json_string_value(value), ms)))
+        return true;
+    return err_set(err, ERR_REFUSED, "/retry_after: expected a duration like \"250ms\"");
+}
+
+static bool is_outcome(const char *word)
+{
+    static const char *const known[] = {"succeeded", "failed", "retry", "accepted"};
+    for (size_t i = 0; word && i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool read_body(struct arena *arena, const json_t *body, struct wire_reply *reply, struct err *err)
+{
+    const char *outcome = json_string_value(json_object_get(body, "outcome"));
+    if (!is_outcome(outcome))
+        return err_set(err, ERR_REFUSED, "/outcome: expected \"succeeded\", \"failed\", \"retry\" or \"accepted\"");
+    reply->outcome = arena_strdup(arena, outcome);
+    if (!read_error(arena, body, &reply->error, err) || !read_retry_after(body, &reply->retry_after_ms, err))
+        return false;
+    const json_t *output = json_object_get(body, "output");
+    struct buf text = buf_new(OUTPUT_MAX);
+    if (output)
+        json_write(&text, output);
+    else
+        buf_str(&text, "null");
+    bool fits = !text.failed;
+    if (fits) {
+        reply->output = arena_strndup(arena, text.data, text.len);
+        reply->output_len = text.len;
+    }
+    buf_free(&text);
+    return fits || err_set(err, ERR_REFUSED, "/output: larger than %u bytes", OUTPUT_MAX);
+}
+
+bool wire_reply_read(struct arena *arena, const struct wire_message *message, struct wire_reply *reply, struct err *err)
+{
+    struct wire_reply r = {0};
+    if (!need_type(arena, message, "saga.reply", err) || !read_about(arena, message, &r.about, err))
+        return false;
+    r.traceparent = wire_header(arena, message, "traceparent");
+    json_t *body = json_read(message->value ? message->value : "", message->value_len, err);
+    if (!body)
+        return false;
+    bool ok = read_body(arena, body, &r, err);
+    json_decref(body);
+    if (ok)
+        *reply = r;
+    return ok;
+}

@@ -1,0 +1,158 @@
+/* lib/wire: commands and replies to messages and back, and what a malformed one gets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "suite.h"
+#include "wire/wire.h"
+
+static struct arena arena;
+
+/* Fills the message's headers from the JSON object that the outbox would keep. */
+static void set_headers(struct wire_message *message, const char *text)
+{
+    struct err err;
+    json_t *object = json_read(text, strlen(text), &err);
+    ck_assert_msg(object != NULL, "%s", err.text);
+    const char *name;
+    json_t *value;
+    message->headers_n = 0;
+    json_object_foreach(object, name, value) {
+        const char *copy = arena_strdup(&arena, json_string_value(value));
+        message->headers[message->headers_n++] = (struct wire_header){arena_strdup(&arena, name), copy, strlen(copy)};
+    }
+    json_decref(object);
+}
+
+static struct wire_command sample_command(void)
+{
+    return (struct wire_command){
+        .id = uuid_v7(),
+        .about = {"default", uuid_v7(), "charge", "action", 1, 3},
+        .action = "charge_card", .deadline_ms = 1769853600123, .source = "orchestrator",
+        .traceparent = "00-x", .value = "{\"a\":1}", .value_len = 7};
+}
+
+static struct wire_message command_message(const struct wire_command *command)
+{
+    struct wire_message message = {.topic = "saga.payment.command", .value = command->value, .value_len = command->value_len};
+    struct buf headers = buf_new(4096);
+    wire_command_headers(&headers, command, 1000);
+    set_headers(&message, buf_text(&headers));
+    buf_free(&headers);
+    return message;
+}
+
+START_TEST(commands_round_trip)
+{
+    struct wire_command command = sample_command(), back;
+    struct wire_message message = command_message(&command);
+    struct err err;
+    ck_assert_msg(wire_command_read(&arena, &message, &back, &err), "%s", err.text);
+    ck_assert(uuid_equal(&back.id, &command.id));
+    ck_assert(uuid_equal(&back.about.saga_id, &command.about.saga_id));
+    ck_assert_str_eq(back.about.step, "charge");
+    ck_assert_str_eq(back.about.kind, "action");
+    ck_assert_str_eq(back.action, "charge_card");
+    ck_assert_int_eq(back.about.attempt, 3);
+    ck_assert_int_eq(back.deadline_ms, 1769853600123);
+    ck_assert_str_eq(back.traceparent, "00-x");
+    arena_free(&arena);
+}
+END_TEST
+
+static struct wire_message reply_message(const char *value)
+{
+    struct wire_reply reply = {.about = {"default", uuid_v7(), "charge", "compensation", 2, 1}, .outcome = "succeeded"};
+    struct uuid id = uuid_v7();
+    struct wire_message message = {.topic = "saga.reply", .value = value, .value_len = strlen(value)};
+    struct buf headers = buf_new(4096);
+    wire_reply_headers(&headers, &reply, &id, "payment", 1000);
+    set_headers(&message, buf_text(&headers));
+    buf_free(&headers);
+    return message;
+}
+
+START_TEST(replies_round_trip)
+{
+    struct wire_reply reply = {.outcome = "retry", .output = "[1]", .output_len = 3, .error = "{\"code\":\"busy\"}",
+                               .retry_after_ms = 250}, back;
+    struct buf value = buf_new(4096);
+    wire_reply_value(&value, &reply);
+    struct wire_message message = reply_message(buf_text(&value));
+    struct err err;
+    ck_assert_msg(wire_reply_read(&arena, &message, &back, &err), "%s", err.text);
+    ck_assert_str_eq(back.outcome, "retry");
+    ck_assert_str_eq(back.output, "[1]");
+    ck_assert_str_eq(back.error, "{\"code\":\"busy\"}");
+    ck_assert_int_eq(back.retry_after_ms, 250);
+    ck_assert_int_eq(back.about.round, 2);
+    ck_assert_str_eq(back.about.kind, "compensation");
+    buf_free(&value);
+    arena_free(&arena);
+}
+END_TEST
+
+START_TEST(a_missing_or_wrong_header_is_named)
+{
+    static const struct {
+        const char *name, *value, *part;
+    } bad[] = {{"saga-id", NULL, "saga-id"},       {"saga-id", "no", "saga-id"},     {"saga-step", NULL, "saga-step"},
+               {"saga-kind", "probing", "kind"},   {"saga-round", "0", "round"},     {"saga-round", "1x", "round"},
+               {"saga-attempt", NULL, "attempt"},  {"ce_type", "saga.reply", "type"}, {"saga-protocol", "9", "protocol"},
+               {"saga-namespace", "", "namespace"}, {"saga-action", NULL, "action"},  {"saga-deadline", "soon", "deadline"},
+               {"ce_id", "7", "ce_id"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct wire_command command = sample_command(), back;
+        struct wire_message message = command_message(&command);
+        for (size_t h = 0; h < message.headers_n; h++) {
+            if (strcmp(message.headers[h].name, bad[i].name) == 0)
+                message.headers[h] = bad[i].value ? (struct wire_header){bad[i].name, bad[i].value, strlen(bad[i].value)}
+                                                  : (struct wire_header){"other", "", 0};
+        }
+        struct err err;
+        ck_assert_msg(!wire_command_read(&arena, &message, &back, &err), "accepted %s", bad[i].name);
+        ck_assert_int_eq(err.kind, ERR_REFUSED);
+        ck_assert_msg(strstr(err.text, bad[i].part) != NULL, "%s", err.text);
+    }
+    arena_free(&arena);
+}
+END_TEST
+
+START_TEST(a_malformed_reply_is_refused)
+{
+    static const char *const bad[] = {"", "{", "[]", "{}", "{\"outcome\":\"maybe\"}", "{\"outcome\":7}",
+                                      "{\"outcome\":\"failed\",\"error\":\"no\"}",
+                                      "{\"outcome\":\"retry\",\"retry_after\":5}",
+                                      "{\"outcome\":\"succeeded\",\"output\":\"\\u0000\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct wire_message message = reply_message(bad[i]);
+        struct wire_reply back;
+        struct err err;
+        ck_assert_msg(!wire_reply_read(&arena, &message, &back, &err), "accepted %s", bad[i]);
+        ck_assert_int_eq(err.kind, ERR_REFUSED);
+    }
+    arena_free(&arena);
+}
+END_TEST
+
+START_TEST(a_trace_has_the_id_of_its_saga)
+{
+    struct uuid saga, command;
+    char out[WIRE_TRACEPARENT_MAX];
+    ck_assert(uuid_parse("0197c0de-0000-7000-8000-00000000000a", &saga));
+    ck_assert(uuid_parse("0197c0de-0001-7000-8000-0000000000ff", &command));
+    ck_assert_str_eq(wire_traceparent(&saga, &command, out), "00-0197c0de00007000800000000000000a-80000000000000ff-01");
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &commands_round_trip,
+    &replies_round_trip,
+    &a_missing_or_wrong_header_is_named,
+    &a_malformed_reply_is_refused,
+    &a_trace_has_the_id_of_its_saga,
+    NULL,
+};
+static const struct suite_case cases[] = {{"wire", tests, 0}};
+SUITE_MAIN("wire", cases)
