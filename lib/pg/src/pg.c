@@ -57,6 +57,11 @@ bool pg_connected(const struct pg *pg)
     return pg->conn && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
+bool pg_in_transaction(const struct pg *pg)
+{
+    return pg_connected(pg) && PQtransactionStatus(pg->conn) == PQTRANS_INTRANS;
+}
+
 const char *pg_schema(const struct pg *pg)
 {
     return pg->schema;

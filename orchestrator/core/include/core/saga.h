@@ -44,7 +44,8 @@ struct saga_step {
     size_t output_len;
     const char *error;      /* JSON object {"code", "message"} of the last thing that went wrong, or NULL */
     json_t *output_value;   /* parsed on first use */
-    bool changed;           /* by the machine since it was loaded */
+    bool changed;           /* by the machine since it was loaded or saved */
+    bool stored;            /* it has a row */
 };
 
 struct saga {

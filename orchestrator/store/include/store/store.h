@@ -1,0 +1,133 @@
+/* All SQL of the orchestrator. Every function is one or two round trips; the connection is the caller's and used by one
+ * thread at a time. Errors are those of pg_run. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "core/machine.h"
+#include "core/saga.h"
+#include "pg/pg.h"
+
+#define STORE_NAMESPACE "default"
+
+/* Brings the schema up to date. */
+MUST_CHECK bool store_migrate(struct pg *pg, int *applied, struct err *err);
+
+/* ---- definitions ---- */
+
+/* Stores the definition unless its content equals the latest version's; gives its version and whether it is new. */
+MUST_CHECK bool store_put_definition(struct pg *pg, const struct definition *definition, int *version, bool *created,
+                                     struct err *err);
+
+struct store_definition {
+    const char *name;
+    int version;
+    const char *source; /* JSON text */
+    int64_t created_ms;
+};
+/* The version, or the latest for 0, into `out` (in the arena); *found tells whether there is one. */
+MUST_CHECK bool store_get_definition(struct pg *pg, struct arena *arena, const char *name, int version,
+                                     struct store_definition *out, bool *found, struct err *err);
+/* The latest version of each, by name, the first `limit` after the name `after` ("" for the start). */
+MUST_CHECK bool store_list_definitions(struct pg *pg, struct arena *arena, const char *after, int limit,
+                                       struct store_definition **out, size_t *n, struct err *err);
+
+/* Compiled definitions by name and version. For one thread; what it returns lives as long as the catalog. */
+struct catalog;
+struct catalog *catalog_new(void);
+void catalog_free(struct catalog *catalog);
+/* NULL with ERR_REFUSED when there is no such version. `version` 0: the latest, always looked up. */
+const struct definition *catalog_get(struct catalog *catalog, struct pg *pg, const char *name, int version,
+                                     struct err *err);
+
+/* ---- sagas, for the engine ---- */
+
+/* A message for the outbox. */
+struct store_message {
+    struct store_message *next;
+    struct uuid id;
+    const char *topic;
+    const char *key;
+    const char *headers; /* JSON object of strings */
+    const char *value;   /* NULL: none */
+    size_t value_len;
+};
+
+/* One saga's part of a transaction. */
+struct store_change {
+    struct saga *saga;
+    bool is_new;
+    const char *idempotency_key; /* of a new one; NULL: none */
+    const struct history_entry *history;
+    const struct store_message *messages;
+};
+
+/* Begins a transaction, locks the sagas of `ids` (in any order, without doubles) and reads them, in the order of their ids
+ * and without those that do not exist. The sagas and all they point to live in the arena, but for what saga_release
+ * drops. The transaction stays open: end it with store_save or store_abandon. */
+MUST_CHECK bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct uuid *ids, size_t n,
+                           struct saga **sagas, size_t *sagas_n, struct err *err);
+/* Writes the changes and commits; one round trip. New sagas alone need no open transaction. Sets the steps'
+ * `stored` and counts up the sagas' history; on failure the sagas are as they were. */
+MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct err *err);
+void store_abandon(struct pg *pg);
+
+/* The sagas to wake by `now_ms`, the most overdue first, at most `limit`; *next_ms is when the next one after these is
+ * due, 0 for none. Takes no locks. */
+MUST_CHECK bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_t limit, size_t *n, int64_t *next_ms,
+                          struct err *err);
+/* Which of the commands that these steps sent last still stand in the outbox. For each of `n` pairs (saga, position) sets
+ * unreleased[i]. Within the transaction of store_load. */
+MUST_CHECK bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
+                                 bool *unreleased, struct err *err);
+
+/* ---- sagas, for the intake and the API ---- */
+
+/* An existing saga with an idempotency key. */
+struct store_key_view {
+    bool found;
+    struct uuid id;
+    const char *definition;
+    const char *input; /* JSON text */
+};
+/* Fills out[i] for keys[i], for each of `n` keys without doubles. */
+MUST_CHECK bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n,
+                                struct store_key_view *out, struct err *err);
+/* Which of the ids exist. */
+MUST_CHECK bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err);
+
+/* A saga as the API shows it. */
+struct store_saga_view {
+    struct uuid id;
+    const char *definition;
+    int version;
+    const char *state;
+    bool cancelled;
+    const char *idempotency_key; /* or NULL */
+    const char *input;
+    int64_t created_ms, ended_ms, deadline_ms;
+    int64_t history_n;
+};
+MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
+                               bool *found, struct err *err);
+/* The steps that have begun; states[i] and so on by position, `n` positions. */
+struct store_step_row {
+    const char *state; /* NULL: PENDING */
+    int round, attempt;
+    const char *output, *error;
+};
+MUST_CHECK bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *rows,
+                                size_t n, struct err *err);
+/* The newest `limit` sagas before the id `before` (all FF for the start), filtered by state and definition when given. */
+MUST_CHECK bool store_list_sagas(struct pg *pg, struct arena *arena, const char *state, const char *definition,
+                                 const struct uuid *before, int limit, struct store_saga_view **out, size_t *n,
+                                 struct err *err);
+/* Batches of history in order, from `after`; each text is a JSON array of entries. */
+MUST_CHECK bool store_get_history(struct pg *pg, struct arena *arena, const struct uuid *id, int64_t after, int limit,
+                                  const char ***entries, size_t *n, int64_t *last, struct err *err);
+
+#endif

@@ -1,0 +1,169 @@
+/* What the API and the intake ask about sagas. */
+#include <string.h>
+
+#include "store/store.h"
+
+#define SAGA_COLUMNS                                                                                                   \
+    "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, history_n"
+
+static const struct pg_statement saga_get = {"saga_get", "SELECT " SAGA_COLUMNS " FROM saga WHERE id = $1"};
+static const struct pg_statement saga_list = {
+    "saga_list", "SELECT " SAGA_COLUMNS " FROM saga WHERE id < $1 AND ($2::text IS NULL OR state = $2)"
+                 " AND ($3::text IS NULL OR definition = $3) ORDER BY id DESC LIMIT $4"};
+static const struct pg_statement saga_by_key = {
+    "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
+                   " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
+static const struct pg_statement saga_exists = {"saga_exists", "SELECT id FROM saga WHERE id = ANY($1)"};
+static const struct pg_statement steps_get = {
+    "steps_get", "SELECT position, state, round, attempt, output, error FROM step WHERE saga_id = $1"};
+static const struct pg_statement history_get = {
+    "history_get", "SELECT seq, entries FROM history WHERE saga_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"};
+
+static const char *text_of(struct arena *arena, const struct pg_rows *rows, size_t row, int column)
+{
+    return arena_strdup(arena, pg_get_text(rows, row, column, NULL));
+}
+
+static void read_view(struct arena *arena, const struct pg_rows *rows, size_t row, struct store_saga_view *out)
+{
+    *out = (struct store_saga_view){.id = pg_get_uuid(rows, row, 0),
+                                    .definition = text_of(arena, rows, row, 1),
+                                    .version = (int)pg_get_int(rows, row, 2),
+                                    .state = text_of(arena, rows, row, 3),
+                                    .cancelled = pg_get_bool(rows, row, 4),
+                                    .idempotency_key = text_of(arena, rows, row, 5),
+                                    .input = text_of(arena, rows, row, 6),
+                                    .created_ms = pg_get_time(rows, row, 7),
+                                    .ended_ms = pg_get_time(rows, row, 8),
+                                    .deadline_ms = pg_get_time(rows, row, 9),
+                                    .history_n = pg_get_int(rows, row, 10)};
+}
+
+bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
+                    bool *found, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_uuid(&params, id);
+    bool ok = pg_call(pg, &saga_get, &params, &rows, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    *found = pg_rows_count(rows) == 1;
+    if (*found)
+        read_view(arena, rows, 0, out);
+    pg_rows_free(rows);
+    return true;
+}
+
+bool store_list_sagas(struct pg *pg, struct arena *arena, const char *state, const char *definition,
+                      const struct uuid *before, int limit, struct store_saga_view **out, size_t *n, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_uuid(&params, before);
+    pg_param_text(&params, PG_TEXT, state);
+    pg_param_text(&params, PG_TEXT, definition);
+    pg_param_int(&params, PG_INT4, limit);
+    bool ok = pg_call(pg, &saga_list, &params, &rows, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    *n = pg_rows_count(rows);
+    *out = arena_array(arena, *n, sizeof **out);
+    for (size_t i = 0; i < *n; i++)
+        read_view(arena, rows, i, &(*out)[i]);
+    pg_rows_free(rows);
+    return true;
+}
+
+bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n, struct store_key_view *out,
+                     struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_text(&params, PG_TEXT, STORE_NAMESPACE);
+    struct pg_column *column = pg_param_array(&params, PG_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_text(column, keys[i]);
+        out[i] = (struct store_key_view){0};
+    }
+    bool ok = pg_call(pg, &saga_by_key, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
+        for (size_t i = 0; i < n; i++) {
+            if (strcmp(keys[i], pg_get_text(rows, row, 0, NULL)) == 0)
+                out[i] = (struct store_key_view){true, pg_get_uuid(rows, row, 1), text_of(arena, rows, row, 2),
+                                                 text_of(arena, rows, row, 3)};
+        }
+    }
+    pg_rows_free(rows);
+    return ok;
+}
+
+bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    struct pg_column *column = pg_param_array(&params, PG_UUID);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_uuid(column, &ids[i]);
+        exists[i] = false;
+    }
+    bool ok = pg_call(pg, &saga_exists, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
+        struct uuid id = pg_get_uuid(rows, row, 0);
+        for (size_t i = 0; i < n; i++)
+            exists[i] = exists[i] || uuid_equal(&ids[i], &id);
+    }
+    pg_rows_free(rows);
+    return ok;
+}
+
+bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *out, size_t n,
+                     struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_uuid(&params, id);
+    bool ok = pg_call(pg, &steps_get, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct store_step_row){0};
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
+        int64_t position = pg_get_int(rows, row, 0);
+        if (position < 0 || (size_t)position >= n)
+            continue;
+        out[position] = (struct store_step_row){.state = text_of(arena, rows, row, 1),
+                                                .round = (int)pg_get_int(rows, row, 2),
+                                                .attempt = (int)pg_get_int(rows, row, 3),
+                                                .output = text_of(arena, rows, row, 4),
+                                                .error = text_of(arena, rows, row, 5)};
+    }
+    pg_rows_free(rows);
+    return ok;
+}
+
+bool store_get_history(struct pg *pg, struct arena *arena, const struct uuid *id, int64_t after, int limit,
+                       const char ***entries, size_t *n, int64_t *last, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_uuid(&params, id);
+    pg_param_int(&params, PG_INT8, after);
+    pg_param_int(&params, PG_INT4, limit);
+    bool ok = pg_call(pg, &history_get, &params, &rows, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    *n = pg_rows_count(rows);
+    *last = after;
+    *entries = arena_array(arena, *n, sizeof **entries);
+    for (size_t i = 0; i < *n; i++) {
+        *last = pg_get_int(rows, i, 0);
+        (*entries)[i] = text_of(arena, rows, i, 1);
+    }
+    pg_rows_free(rows);
+    return true;
+}

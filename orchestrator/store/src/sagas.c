@@ -1,0 +1,435 @@
+/* Loading and saving sagas in batches: one transaction, two round trips, whatever the number of sagas. Until COMMIT
+ * nothing has happened; after it the state, its history and its outbox rows are there together. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "store/store.h"
+
+#define ENTRIES_MAX (64u * 1024 * 1024)
+
+/* clang-format off */
+static const struct pg_statement saga_lock = {
+    "saga_lock",
+    "SELECT id, definition, version, state, cancelled, input, history_n, created_at, ended_at, deadline_at, wake_at"
+    " FROM saga WHERE id = ANY($1) ORDER BY id FOR UPDATE"};
+static const struct pg_statement step_load = {
+    "step_load",
+    "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error"
+    " FROM step WHERE saga_id = ANY($1) ORDER BY saga_id"};
+static const struct pg_statement saga_insert = {
+    "saga_insert",
+    "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, history_n, created_at,"
+    "                  ended_at, deadline_at, wake_at)"
+    " SELECT id, $1, definition, version, state, cancelled, key, input, history_n, created_at, ended_at, deadline_at, wake_at"
+    " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[], $9::bigint[],"
+    "             $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])"
+    " AS t(id, definition, version, state, cancelled, key, input, history_n, created_at, ended_at, deadline_at, wake_at)"};
+static const struct pg_statement saga_update = {
+    "saga_update",
+    "UPDATE saga SET state = t.state, cancelled = t.cancelled, history_n = t.history_n, ended_at = t.ended_at,"
+    " deadline_at = t.deadline_at, wake_at = t.wake_at"
+    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])"
+    " AS t(id, state, cancelled, history_n, ended_at, deadline_at, wake_at) WHERE saga.id = t.id"};
+static const struct pg_statement step_insert = {
+    "step_insert",
+    "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error)"
+    " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[],"
+    "                      $8::uuid[], $9::json[], $10::json[])"};
+static const struct pg_statement step_update = {
+    "step_update",
+    "UPDATE step SET state = t.state, round = t.round, attempt = t.attempt, paused = t.paused, due_at = t.due_at,"
+    " command_id = t.command_id, output = t.output, error = t.error,"
+    " command_xid = CASE WHEN step.command_id = t.command_id THEN step.command_xid ELSE pg_current_xact_id() END"
+    " FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[], $8::uuid[],"
+    "             $9::json[], $10::json[])"
+    " AS t(saga_id, position, state, round, attempt, paused, due_at, command_id, output, error)"
+    " WHERE step.saga_id = t.saga_id AND step.position = t.position"};
+static const struct pg_statement history_insert = {
+    "history_insert",
+    "INSERT INTO history (saga_id, seq, entries) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::json[])"};
+static const struct pg_statement outbox_insert = {
+    "outbox_insert",
+    "INSERT INTO outbox (id, topic, key, headers, value)"
+    " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::text[])"};
+static const struct pg_statement saga_due = {
+    "saga_due", "SELECT id, wake_at FROM saga WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT $1"};
+static const struct pg_statement command_waits = {
+    "command_waits",
+    "SELECT t.n FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS t(saga_id, position, n)"
+    " JOIN step ON step.saga_id = t.saga_id AND step.position = t.position"
+    " JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id"};
+/* clang-format on */
+
+/* ---- loading ---- */
+
+static const char *keep_text(struct arena *arena, const struct pg_rows *rows, size_t row, int column, size_t *len)
+{
+    size_t n;
+    const char *text = pg_get_text(rows, row, column, &n);
+    if (len)
+        *len = text ? n : 0;
+    return text ? arena_strndup(arena, text, n) : NULL;
+}
+
+static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t row, const struct definition *definition,
+                      struct saga *saga, struct err *err)
+{
+    *saga = (struct saga){.id = pg_get_uuid(rows, row, 0),
+                          .definition = definition,
+                          .cancelled = pg_get_bool(rows, row, 4),
+                          .history_n = pg_get_int(rows, row, 6),
+                          .created_ms = pg_get_time(rows, row, 7),
+                          .ended_ms = pg_get_time(rows, row, 8),
+                          .deadline_ms = pg_get_time(rows, row, 9),
+                          .wake_ms = pg_get_time(rows, row, 10)};
+    saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
+    saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
+    if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
+        return true;
+    return err_set(err, ERR_FATAL, "a saga has the unknown state '%s'", pg_get_text(rows, row, 3, NULL));
+}
+
+/* The definitions come from the catalog after the transaction's own statements, on the same connection. */
+static bool read_sagas(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct pg_rows *rows,
+                       struct saga *sagas, struct err *err)
+{
+    for (size_t i = 0; i < pg_rows_count(rows); i++) {
+        const struct definition *definition =
+            catalog_get(catalog, pg, pg_get_text(rows, i, 1, NULL), (int)pg_get_int(rows, i, 2), err);
+        if (!definition || !read_saga(arena, rows, i, definition, &sagas[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_step(struct arena *arena, const struct pg_rows *rows, size_t row, struct saga *saga, struct err *err)
+{
+    int64_t position = pg_get_int(rows, row, 1);
+    if (position < 0 || (size_t)position >= saga->definition->steps_n)
+        return err_set(err, ERR_FATAL, "a saga has a step that its definition has not");
+    struct saga_step *step = &saga->steps[position];
+    step->round = (int)pg_get_int(rows, row, 3);
+    step->attempt = (int)pg_get_int(rows, row, 4);
+    step->paused = pg_get_bool(rows, row, 5);
+    step->due_ms = pg_get_time(rows, row, 6);
+    step->command_id = pg_get_uuid(rows, row, 7);
+    step->output = keep_text(arena, rows, row, 8, &step->output_len);
+    step->error = keep_text(arena, rows, row, 9, NULL);
+    step->stored = true;
+    if (step_state_parse(pg_get_text(rows, row, 2, NULL), &step->state))
+        return true;
+    return err_set(err, ERR_FATAL, "a step has the unknown state '%s'", pg_get_text(rows, row, 2, NULL));
+}
+
+/* Both lists are in the order of the sagas' ids. */
+static bool read_steps(struct arena *arena, const struct pg_rows *rows, struct saga *sagas, size_t n, struct err *err)
+{
+    size_t at = 0;
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        struct uuid id = pg_get_uuid(rows, row, 0);
+        while (at < n && uuid_compare(&sagas[at].id, &id) < 0)
+            at++;
+        if (at < n && uuid_equal(&sagas[at].id, &id) && !read_step(arena, rows, row, &sagas[at], err))
+            return false;
+    }
+    return true;
+}
+
+bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct uuid *ids, size_t n,
+                struct saga **sagas, size_t *sagas_n, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_column *column = pg_param_array(&params, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        pg_add_uuid(column, &ids[i]);
+    struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&saga_lock, &params, NULL}, {&step_load, &params, NULL}};
+    bool ok = pg_run(pg, calls, 3, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    size_t found = pg_rows_count(calls[1].rows);
+    struct saga *all = arena_array(arena, found, sizeof *all);
+    ok = read_sagas(pg, arena, catalog, calls[1].rows, all, err) &&
+         read_steps(arena, calls[2].rows, all, found, err);
+    for (size_t i = 0; i < 3; i++)
+        pg_rows_free(calls[i].rows);
+    if (!ok) {
+        store_abandon(pg);
+        return false;
+    }
+    *sagas = all;
+    *sagas_n = found;
+    return true;
+}
+
+void store_abandon(struct pg *pg)
+{
+    struct err ignored;
+    if (!pg_call(pg, &PG_ROLLBACK, NULL, NULL, &ignored))
+        pg_disconnect(pg);
+}
+
+/* ---- saving ---- */
+
+static size_t fill_saga_insert(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
+                                         PG_JSON, PG_INT8, PG_TIME, PG_TIME, PG_TIME, PG_TIME};
+    struct pg_column *c[12];
+    size_t rows = 0;
+    pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
+    for (size_t i = 0; i < 12; i++)
+        c[i] = pg_param_array(params, types[i]);
+    for (size_t i = 0; i < n; i++) {
+        const struct saga *saga = changes[i].saga;
+        if (!changes[i].is_new)
+            continue;
+        pg_add_uuid(c[0], &saga->id);
+        pg_add_text(c[1], saga->definition->name);
+        pg_add_int(c[2], saga->definition->version);
+        pg_add_text(c[3], saga_state_name(saga->state));
+        pg_add_int(c[4], saga->cancelled);
+        pg_add_text(c[5], changes[i].idempotency_key);
+        pg_add_bytes(c[6], saga->input, saga->input_len);
+        pg_add_int(c[7], saga->history_n);
+        pg_add_time(c[8], saga->created_ms);
+        pg_add_time(c[9], saga->ended_ms);
+        pg_add_time(c[10], saga->deadline_ms);
+        pg_add_time(c[11], saga->wake_ms);
+        rows++;
+    }
+    return rows;
+}
+
+static size_t fill_saga_update(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_INT8, PG_TIME, PG_TIME, PG_TIME};
+    struct pg_column *c[7];
+    size_t rows = 0;
+    for (size_t i = 0; i < 7; i++)
+        c[i] = pg_param_array(params, types[i]);
+    for (size_t i = 0; i < n; i++) {
+        const struct saga *saga = changes[i].saga;
+        if (changes[i].is_new)
+            continue;
+        pg_add_uuid(c[0], &saga->id);
+        pg_add_text(c[1], saga_state_name(saga->state));
+        pg_add_int(c[2], saga->cancelled);
+        pg_add_int(c[3], saga->history_n);
+        pg_add_time(c[4], saga->ended_ms);
+        pg_add_time(c[5], saga->deadline_ms);
+        pg_add_time(c[6], saga->wake_ms);
+        rows++;
+    }
+    return rows;
+}
+
+static void add_step(struct pg_column **c, const struct saga *saga, size_t position)
+{
+    const struct saga_step *step = &saga->steps[position];
+    pg_add_uuid(c[0], &saga->id);
+    pg_add_int(c[1], (int64_t)position);
+    pg_add_text(c[2], step_state_name(step->state));
+    pg_add_int(c[3], step->round);
+    pg_add_int(c[4], step->attempt);
+    pg_add_int(c[5], step->paused);
+    pg_add_time(c[6], step->due_ms);
+    pg_add_uuid(c[7], &step->command_id);
+    if (step->output)
+        pg_add_bytes(c[8], step->output, step->output_len);
+    else
+        pg_add_null(c[8]);
+    pg_add_text(c[9], step->error);
+}
+
+static size_t fill_steps(struct pg_params *params, const struct store_change *changes, size_t n, bool stored)
+{
+    static const enum pg_type types[] = {PG_UUID, PG_INT4, PG_TEXT, PG_INT4, PG_INT4,
+                                         PG_BOOL, PG_TIME, PG_UUID, PG_JSON, PG_JSON};
+    struct pg_column *c[10];
+    size_t rows = 0;
+    for (size_t i = 0; i < 10; i++)
+        c[i] = pg_param_array(params, types[i]);
+    for (size_t i = 0; i < n; i++) {
+        const struct saga *saga = changes[i].saga;
+        for (size_t k = 0; k < saga->definition->steps_n; k++) {
+            if (!saga->steps[k].changed || saga->steps[k].stored != stored)
+                continue;
+            add_step(c, saga, k);
+            rows++;
+        }
+    }
+    return rows;
+}
+
+static void add_entry(struct buf *out, const struct saga *saga, const struct history_entry *entry)
+{
+    char time[CLOCK_TEXT_MAX];
+    buf_printf(out, "%s{\"at\":\"%s\",\"event\":\"%s\"", out->len > 1 ? "," : "", clock_format(entry->at_ms, time),
+               entry->event);
+    if (entry->step >= 0)
+        buf_printf(out, ",\"step\":\"%s\"", saga->definition->steps[entry->step].name);
+    if (entry->attempt)
+        buf_printf(out, ",\"attempt\":%d", entry->attempt);
+    if (entry->detail) {
+        buf_str(out, ",\"detail\":");
+        buf_str(out, entry->detail);
+    }
+    buf_char(out, '}');
+}
+
+static size_t fill_history(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    struct pg_column *ids = pg_param_array(params, PG_UUID);
+    struct pg_column *seqs = pg_param_array(params, PG_INT8);
+    struct pg_column *texts = pg_param_array(params, PG_JSON);
+    struct buf text = buf_new(ENTRIES_MAX);
+    size_t rows = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!changes[i].history)
+            continue;
+        buf_reset(&text);
+        buf_char(&text, '[');
+        for (const struct history_entry *entry = changes[i].history; entry; entry = entry->next)
+            add_entry(&text, changes[i].saga, entry);
+        buf_char(&text, ']');
+        pg_add_uuid(ids, &changes[i].saga->id);
+        pg_add_int(seqs, changes[i].saga->history_n);
+        pg_add_bytes(texts, buf_text(&text), text.len);
+        rows++;
+    }
+    buf_free(&text);
+    return rows;
+}
+
+static size_t fill_outbox(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_TEXT, PG_JSON, PG_TEXT};
+    struct pg_column *c[5];
+    size_t rows = 0;
+    for (size_t i = 0; i < 5; i++)
+        c[i] = pg_param_array(params, types[i]);
+    for (size_t i = 0; i < n; i++) {
+        for (const struct store_message *message = changes[i].messages; message; message = message->next) {
+            pg_add_uuid(c[0], &message->id);
+            pg_add_text(c[1], message->topic);
+            pg_add_text(c[2], message->key);
+            pg_add_text(c[3], message->headers);
+            if (message->value)
+                pg_add_bytes(c[4], message->value, message->value_len);
+            else
+                pg_add_null(c[4]);
+            rows++;
+        }
+    }
+    return rows;
+}
+
+static bool all_new(const struct store_change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!changes[i].is_new)
+            return false;
+    }
+    return true;
+}
+
+static void count_history(struct store_change *changes, size_t n, int by)
+{
+    for (size_t i = 0; i < n; i++)
+        changes[i].saga->history_n += changes[i].history ? by : 0;
+}
+
+static void note_saved(struct store_change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct saga *saga = changes[i].saga;
+        for (size_t k = 0; k < saga->definition->steps_n; k++) {
+            saga->steps[k].stored = saga->steps[k].stored || saga->steps[k].changed;
+            saga->steps[k].changed = false;
+        }
+    }
+}
+
+struct writer {
+    struct pg_params params[6];
+    struct pg_call calls[8];
+    size_t calls_n;
+};
+
+static void add_call(struct writer *w, const struct pg_statement *statement, const struct pg_params *params, size_t rows)
+{
+    if (rows)
+        w->calls[w->calls_n++] = (struct pg_call){statement, params, NULL};
+}
+
+bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct err *err)
+{
+    struct writer w = {0};
+    if (!pg_in_transaction(pg) && !all_new(changes, n)) /* the locks went with the connection */
+        return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
+    count_history(changes, n, 1);
+    add_call(&w, &saga_insert, &w.params[0], fill_saga_insert(&w.params[0], changes, n));
+    add_call(&w, &saga_update, &w.params[1], fill_saga_update(&w.params[1], changes, n));
+    add_call(&w, &step_insert, &w.params[2], fill_steps(&w.params[2], changes, n, false));
+    add_call(&w, &step_update, &w.params[3], fill_steps(&w.params[3], changes, n, true));
+    add_call(&w, &history_insert, &w.params[4], fill_history(&w.params[4], changes, n));
+    add_call(&w, &outbox_insert, &w.params[5], fill_outbox(&w.params[5], changes, n));
+    if (pg_in_transaction(pg))
+        w.calls[w.calls_n++] = (struct pg_call){&PG_COMMIT, NULL, NULL};
+    bool ok = w.calls_n == 0 || pg_run(pg, w.calls, w.calls_n, err);
+    for (size_t i = 0; i < w.calls_n && ok; i++)
+        pg_rows_free(w.calls[i].rows);
+    for (size_t i = 0; i < 6; i++)
+        pg_params_free(&w.params[i]);
+    if (ok)
+        note_saved(changes, n);
+    else
+        count_history(changes, n, -1);
+    return ok;
+}
+
+/* ---- timers ---- */
+
+bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_t limit, size_t *n, int64_t *next_ms,
+               struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_int(&params, PG_INT8, (int64_t)limit + 1);
+    bool ok = pg_call(pg, &saga_due, &params, &rows, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    size_t found = 0;
+    *next_ms = 0;
+    for (size_t i = 0; i < pg_rows_count(rows) && !*next_ms; i++) {
+        int64_t wake_ms = pg_get_time(rows, i, 1);
+        if (wake_ms > now_ms || found == limit)
+            *next_ms = wake_ms;
+        else
+            ids[found++] = pg_get_uuid(rows, i, 0);
+    }
+    *n = found;
+    pg_rows_free(rows);
+    return true;
+}
+
+bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *unreleased,
+                      struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    struct pg_column *ids = pg_param_array(&params, PG_UUID), *steps = pg_param_array(&params, PG_INT4);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_uuid(ids, &saga_ids[i]);
+        pg_add_int(steps, positions[i]);
+        unreleased[i] = false;
+    }
+    bool ok = pg_call(pg, &command_waits, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t i = 0; ok && i < pg_rows_count(rows); i++)
+        unreleased[pg_get_int(rows, i, 0) - 1] = true;
+    pg_rows_free(rows);
+    return ok;
+}

@@ -1,0 +1,319 @@
+/* orchestrator/store on a real PostgreSQL: sagas survive the way to the database and back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "servers.h"
+#include "store/store.h"
+#include "suite.h"
+
+#define OK(call) ck_assert_msg((call), "%s: %s", #call, err.text)
+
+static struct pg *pg;
+static struct err err;
+static struct arena arena;
+static struct catalog *catalog;
+
+static void open_store(void)
+{
+    char *schema = servers_unique_name();
+    int applied;
+    pg = pg_new(servers_database_url(), schema, "store_test", PG_HOT);
+    OK(store_migrate(pg, &applied, &err));
+    ck_assert_int_gt(applied, 0);
+    catalog = catalog_new();
+    free(schema);
+}
+
+static void close_store(void)
+{
+    catalog_free(catalog);
+    arena_free(&arena);
+    pg_free(pg);
+}
+
+static struct definition *definition_of(const char *timeout)
+{
+    char *text = arena_printf(&arena,
+                              "{\"name\":\"order\",\"steps\":["
+                              "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"%s\"},"
+                              "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}",
+                              timeout);
+    struct problems problems = {0};
+    json_t *source = json_read(text, strlen(text), &err);
+    struct definition *definition = definition_read(source, &problems);
+    json_decref(source);
+    ck_assert_ptr_nonnull(definition);
+    return definition;
+}
+
+static void put_definition(const char *timeout, int expected_version, bool expected_new)
+{
+    struct definition *definition = definition_of(timeout);
+    int version = 0;
+    bool created = false;
+    OK(store_put_definition(pg, definition, &version, &created, &err));
+    ck_assert_int_eq(version, expected_version);
+    ck_assert_int_eq(created, expected_new);
+    definition_free(definition);
+}
+
+START_TEST(definitions_have_versions)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    put_definition("1s", 1, false);
+    put_definition("2s", 2, true);
+    put_definition("1s", 3, true);
+    struct store_definition *all, one;
+    size_t n;
+    bool found;
+    OK(store_list_definitions(pg, &arena, "", 10, &all, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(all[0].version, 3);
+    OK(store_get_definition(pg, &arena, "order", 2, &one, &found, &err));
+    ck_assert(found);
+    ck_assert_ptr_nonnull(strstr(one.source, "2s"));
+    OK(store_get_definition(pg, &arena, "order", 9, &one, &found, &err));
+    ck_assert(!found);
+    const struct definition *compiled = catalog_get(catalog, pg, "order", 0, &err);
+    ck_assert_int_eq(compiled->version, 3);
+    ck_assert_ptr_eq(catalog_get(catalog, pg, "order", 3, &err), compiled);
+    ck_assert_ptr_null(catalog_get(catalog, pg, "nothing", 0, &err));
+    ck_assert_int_eq(err.kind, ERR_REFUSED);
+    close_store();
+}
+END_TEST
+
+/* Applies the event and gives every command an outbox row. */
+static struct store_change apply(struct saga *saga, const struct event *event, int64_t now_ms)
+{
+    struct effects effects = {.arena = &arena, .new_id = uuid_v7};
+    struct store_change change = {.saga = saga};
+    machine_apply(saga, event, now_ms, &effects);
+    change.history = effects.history;
+    for (const struct command *command = effects.commands; command; command = command->next) {
+        struct store_message *message = arena_alloc(&arena, sizeof *message);
+        *message = (struct store_message){.id = command->id, .topic = "t", .key = "k", .headers = "{}",
+                                          .value = command->value, .value_len = command->value_len};
+        message->next = (struct store_message *)(uintptr_t)change.messages;
+        change.messages = message;
+    }
+    return change;
+}
+
+static struct saga *new_saga(void)
+{
+    const struct definition *definition = catalog_get(catalog, pg, "order", 0, &err);
+    struct saga *saga = arena_alloc(&arena, sizeof *saga);
+    *saga = (struct saga){.id = uuid_v7(), .definition = definition, .input = "{\"n\":19.99}", .input_len = 11};
+    saga->steps = arena_array(&arena, definition->steps_n, sizeof *saga->steps);
+    return saga;
+}
+
+static struct saga *load_one(const struct uuid *id)
+{
+    struct saga *sagas;
+    size_t n;
+    OK(store_load(pg, &arena, catalog, id, 1, &sagas, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    return sagas;
+}
+
+START_TEST(a_saga_survives_the_way_to_the_database_and_back)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct saga *saga = new_saga();
+    struct uuid id = saga->id;
+    struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
+    change.is_new = true;
+    change.idempotency_key = "key-1";
+    OK(store_save(pg, &change, 1, &err));
+    saga = load_one(&id);
+    ck_assert_int_eq(saga->steps[0].state, STEP_RUNNING);
+    ck_assert_int_eq(saga->history_n, 1);
+    ck_assert_str_eq(saga->input, "{\"n\":19.99}");
+    ck_assert_int_gt(saga->wake_ms, 0);
+    bool waits[1];
+    OK(store_unreleased(pg, &id, (const int[]){0}, 1, waits, &err));
+    ck_assert(waits[0]);
+    change = apply(saga, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
+                                         .output = "{\"id\":7}", .output_len = 8}, clock_real_ms());
+    OK(store_save(pg, &change, 1, &err));
+    saga = load_one(&id);
+    ck_assert_int_eq(saga->steps[0].state, STEP_SUCCEEDED);
+    ck_assert_str_eq(saga->steps[0].output, "{\"id\":7}");
+    ck_assert_int_eq(saga->steps[1].state, STEP_RUNNING);
+    ck_assert_int_eq(saga->steps[1].attempt, 1);
+    change = apply(saga, &(struct event){.type = EVENT_REPLY, .step = 1, .round = 1, .attempt = 1,
+                                         .outcome = OUTCOME_FAILED, .error = "{\"code\":\"no\"}"}, clock_real_ms());
+    OK(store_save(pg, &change, 1, &err));
+
+    struct store_saga_view view, *list;
+    struct store_step_row steps[2];
+    bool found;
+    size_t n;
+    OK(store_get_saga(pg, &arena, &id, &view, &found, &err));
+    ck_assert(found);
+    ck_assert_str_eq(view.state, "COMPENSATING");
+    OK(store_get_steps(pg, &arena, &id, steps, 2, &err));
+    ck_assert_str_eq(steps[0].state, "COMPENSATING");
+    ck_assert_str_eq(steps[1].state, "FAILED");
+    ck_assert_str_eq(steps[1].error, "{\"code\":\"no\"}");
+    struct uuid last;
+    memset(&last, 0xff, sizeof last);
+    OK(store_list_sagas(pg, &arena, "COMPENSATING", "order", &last, 10, &list, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    OK(store_list_sagas(pg, &arena, "COMPLETED", NULL, &last, 10, &list, &n, &err));
+    ck_assert_uint_eq(n, 0);
+    const char **entries;
+    int64_t seq;
+    OK(store_get_history(pg, &arena, &id, 0, 10, &entries, &n, &seq, &err));
+    ck_assert_uint_eq(n, 3);
+    ck_assert_int_eq(seq, 3);
+    ck_assert_ptr_nonnull(strstr(entries[2], "\"event\":\"compensation_sent\",\"step\":\"a\",\"attempt\":1"));
+    json_t *parsed = json_read(entries[2], strlen(entries[2]), &err);
+    ck_assert_uint_eq(json_array_size(parsed), 3);
+    json_decref(parsed);
+    close_store();
+}
+END_TEST
+
+static int64_t count_scans(void)
+{
+    static const struct pg_statement scans = {
+        "scans", "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE schemaname = current_schema()"
+                 " AND relname IN ('saga', 'step', 'history', 'outbox')"};
+    static const struct pg_statement flush = {"flush", "SELECT pg_stat_force_next_flush()"};
+    struct pg_rows *rows = NULL;
+    OK(pg_call(pg, &flush, NULL, NULL, &err));
+    OK(pg_call(pg, &scans, NULL, &rows, &err));
+    int64_t count = pg_get_int(rows, 0, 0);
+    pg_rows_free(rows);
+    return count;
+}
+
+START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
+{
+    enum { N = 200 };
+    open_store();
+    put_definition("1s", 1, true);
+    int64_t scans_before = count_scans(); /* an index that is built scans its table */
+    struct store_change changes[N];
+    struct uuid ids[N + 1];
+    for (int i = 0; i < N; i++) {
+        struct saga *saga = new_saga();
+        ids[i] = saga->id;
+        changes[i] = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
+        changes[i].is_new = true;
+    }
+    ids[N] = uuid_v7(); /* one that does not exist */
+    OK(store_save(pg, changes, N, &err));
+    for (int round = 0; round < 2; round++) {
+        struct saga *sagas;
+        size_t n;
+        OK(store_load(pg, &arena, catalog, ids, N + 1, &sagas, &n, &err));
+        ck_assert_uint_eq(n, N);
+        for (size_t i = 0; i < n; i++)
+            changes[i] = apply(&sagas[i], &(struct event){.type = EVENT_REPLY, .step = round, .round = 1, .attempt = 1,
+                                                          .outcome = OUTCOME_SUCCEEDED, .output = "{}", .output_len = 2},
+                               clock_real_ms());
+        OK(store_save(pg, changes, n, &err));
+    }
+    bool exists[N + 1];
+    OK(store_exist(pg, ids, N + 1, exists, &err));
+    ck_assert(exists[0] && exists[N - 1] && !exists[N]);
+    struct uuid due[10];
+    size_t n;
+    int64_t next;
+    OK(store_due(pg, clock_real_ms() + 3600000, due, 10, &n, &next, &err));
+    ck_assert_uint_eq(n, 0); /* all have ended */
+    ck_assert_int_gt(scans_before, 0);
+    ck_assert_int_eq(count_scans(), scans_before);
+    close_store();
+}
+END_TEST
+
+START_TEST(due_sagas_are_found_in_order)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct uuid ids[3], due[2];
+    int64_t now = clock_real_ms(), next;
+    for (int i = 0; i < 3; i++) {
+        struct saga *saga = new_saga();
+        ids[i] = saga->id;
+        struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, now - 1000 * i);
+        change.is_new = true;
+        OK(store_save(pg, &change, 1, &err));
+    }
+    size_t n;
+    OK(store_due(pg, now, due, 2, &n, &next, &err));
+    ck_assert_uint_eq(n, 2);
+    ck_assert(uuid_equal(&due[0], &ids[2]) && uuid_equal(&due[1], &ids[1]));
+    ck_assert_int_eq(next, now + 1000);
+    OK(store_due(pg, now - 5000, due, 2, &n, &next, &err));
+    ck_assert_uint_eq(n, 0);
+    close_store();
+}
+END_TEST
+
+START_TEST(a_key_names_one_saga)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct saga *first = new_saga(), *second = new_saga();
+    struct store_change change = apply(first, &(struct event){.type = EVENT_START}, clock_real_ms());
+    change.is_new = true;
+    change.idempotency_key = "one";
+    OK(store_save(pg, &change, 1, &err));
+    change = apply(second, &(struct event){.type = EVENT_START}, clock_real_ms());
+    change.is_new = true;
+    change.idempotency_key = "one";
+    ck_assert(!store_save(pg, &change, 1, &err));
+    ck_assert_str_eq(err.code, "23505");
+    const char *keys[] = {"none", "one"};
+    struct store_key_view views[2];
+    OK(store_find_keys(pg, &arena, keys, 2, views, &err));
+    ck_assert(!views[0].found && views[1].found);
+    ck_assert(uuid_equal(&views[1].id, &first->id));
+    ck_assert_str_eq(views[1].input, "{\"n\":19.99}");
+    close_store();
+}
+END_TEST
+
+START_TEST(a_lost_transaction_writes_nothing)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct saga *saga = new_saga();
+    struct uuid id = saga->id;
+    struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
+    change.is_new = true;
+    OK(store_save(pg, &change, 1, &err));
+    saga = load_one(&id);
+    change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
+    pg_disconnect(pg);
+    ck_assert(!store_save(pg, &change, 1, &err));
+    ck_assert_int_eq(err.kind, ERR_RETRY);
+    saga = load_one(&id);
+    ck_assert_int_eq(saga->state, SAGA_RUNNING);
+    ck_assert_int_eq(saga->history_n, 1);
+    store_abandon(pg);
+    close_store();
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &definitions_have_versions,
+    &a_saga_survives_the_way_to_the_database_and_back,
+    &a_batch_writes_many_sagas_at_once_and_scans_no_table,
+    &due_sagas_are_found_in_order,
+    &a_key_names_one_saga,
+    &a_lost_transaction_writes_nothing,
+    NULL,
+};
+static const struct suite_case cases[] = {{"store", tests, 60}};
+SUITE_MAIN("store", cases)
