@@ -1,0 +1,86 @@
+/* The only caller of librdkafka: an idempotent producer whose word is the delivery report, a consumer whose offsets are
+ * stored by hand, and the in-process broker of development. */
+#ifndef KAFKA_KAFKA_H
+#define KAFKA_KAFKA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "wire/wire.h"
+
+/* ---- producer ---- */
+
+struct kafka_producer;
+
+/* The broker's word on one message, on the thread that calls kafka_producer_poll. `err` is NULL when every in-sync
+ * replica has it; ERR_REFUSED means that it can never be published, ERR_RETRY that it may be sent again (and may already
+ * be there). */
+typedef void kafka_report(void *context, void *tag, const struct err *err);
+
+/* `brokers` is a comma-separated list of host:port. NULL with ERR_FATAL when the configuration is not accepted; a broker
+ * that is away is no error here. */
+struct kafka_producer *kafka_producer_new(const char *brokers, const char *client, kafka_report *report, void *context,
+                                          struct err *err);
+/* Drops what was not sent, waits for the reports of all that was, frees. NULL is fine. */
+void kafka_producer_free(struct kafka_producer *producer);
+/* Queues a message; everything is copied. `tag` comes back in the report, which is sure to come. ERR_REFUSED and
+ * ERR_RETRY (the queue is full: poll) as in the report; no report comes then. Any thread. */
+MUST_CHECK bool kafka_send(struct kafka_producer *producer, const struct wire_message *message, void *tag,
+                           struct err *err);
+/* Serves reports for up to `timeout_ms`; returns how many came. */
+int kafka_producer_poll(struct kafka_producer *producer, int timeout_ms);
+/* A fatal error (the idempotent producer lost its place): free the producer and make a new one. */
+bool kafka_producer_is_fatal(struct kafka_producer *producer);
+/* Whether a broker answers within `timeout_ms`. */
+bool kafka_reachable(struct kafka_producer *producer, int timeout_ms);
+
+/* ---- consumer ---- */
+
+struct kafka_consumer;
+struct kafka_record; /* a message that was received */
+
+struct kafka_consumer_config {
+    const char *brokers;
+    const char *client;
+    const char *group;
+    const char *instance; /* a name that this member keeps over restarts, so that it gets its partitions back at once; NULL: none */
+    const char *const *topics;
+    size_t topics_n;
+};
+
+struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *config, struct err *err);
+/* Commits the offsets that are stored and leaves the group (a member with an instance name only goes silent). */
+void kafka_consumer_free(struct kafka_consumer *consumer);
+/* Up to `max` records: waits up to `timeout_ms` for the first, takes what is there already. Free each with
+ * kafka_record_free. False with ERR_FATAL when the consumer is lost (fenced by a twin): free it and make a new one. */
+MUST_CHECK bool kafka_receive(struct kafka_consumer *consumer, struct kafka_record **records, size_t max, int timeout_ms,
+                              size_t *n, struct err *err);
+/* The records are done with, in the order in which they were received: their offsets will be committed soon, off this
+ * thread. A crash before that has them delivered again. */
+void kafka_done(struct kafka_consumer *consumer, struct kafka_record *const *records, size_t n);
+/* Has the consumer joined its group, and how many partitions has it? Any thread. */
+int kafka_partitions(struct kafka_consumer *consumer);
+
+/* Fills `message` with pointers into the record. */
+void kafka_record_message(const struct kafka_record *record, struct wire_message *message);
+int kafka_record_partition(const struct kafka_record *record);
+int64_t kafka_record_offset(const struct kafka_record *record);
+void kafka_record_free(struct kafka_record *record);
+
+/* ---- topics and the broker of development ---- */
+
+/* Creates those that are missing, with `partitions` each and the broker's default replication. A broker that creates
+ * topics only by use (the one below) is left to do so. */
+MUST_CHECK bool kafka_ensure_topics(const char *brokers, const char *const *topics, size_t n, int partitions,
+                                    struct err *err);
+
+/* A broker inside this process, reachable over TCP by others too. It keeps everything in memory and forgets on exit. */
+struct kafka_mock;
+struct kafka_mock *kafka_mock_new(struct err *err);
+void kafka_mock_free(struct kafka_mock *mock);
+/* host:port, lives as long as the mock. */
+const char *kafka_mock_brokers(const struct kafka_mock *mock);
+
+#endif

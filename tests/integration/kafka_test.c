@@ -1,0 +1,145 @@
+/* lib/kafka on a real broker and on the one in the process. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "kafka/kafka.h"
+#include "servers.h"
+#include "suite.h"
+
+#define OK(call) ck_assert_msg((call), "%s: %s", #call, err.text)
+
+static struct err err;
+static int reports, refusals;
+
+static void on_report(void *context, void *tag, const struct err *fault)
+{
+    (void)context;
+    ck_assert_ptr_nonnull(tag);
+    reports++;
+    refusals += fault && fault->kind == ERR_REFUSED;
+}
+
+static void send_all(struct kafka_producer *producer, const char *topic, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char value[32];
+        snprintf(value, sizeof value, "{\"n\":%d}", i);
+        struct wire_message message = {.topic = topic, .key = "key", .key_len = 3, .value = value, .value_len = strlen(value)};
+        message.headers[message.headers_n++] = (struct wire_header){"saga-step", "a", 1};
+        OK(kafka_send(producer, &message, &reports, &err));
+    }
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (reports < n && clock_mono_ms() < deadline)
+        kafka_producer_poll(producer, 100);
+    ck_assert_int_eq(reports, n);
+}
+
+/* Receives n records within 20 s, checks that they are in order, marks `done` of them as done. */
+static void receive_all(struct kafka_consumer *consumer, int first, int n, int done)
+{
+    int got = 0;
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (got < n && clock_mono_ms() < deadline) {
+        struct kafka_record *records[64];
+        size_t count;
+        OK(kafka_receive(consumer, records, 64, 100, &count, &err));
+        for (size_t i = 0; i < count; i++) {
+            struct wire_message message;
+            char expected[32];
+            kafka_record_message(records[i], &message);
+            snprintf(expected, sizeof expected, "{\"n\":%d}", first + got);
+            ck_assert_uint_eq(message.value_len, strlen(expected));
+            ck_assert_int_eq(memcmp(message.value, expected, message.value_len), 0);
+            ck_assert_uint_eq(message.headers_n, 1);
+            ck_assert_str_eq(message.headers[0].name, "saga-step");
+            if (got++ < done)
+                kafka_done(consumer, &records[i], 1);
+            kafka_record_free(records[i]);
+        }
+    }
+    ck_assert_int_eq(got, n);
+}
+
+static void check_broker(const char *brokers)
+{
+    char *topic = servers_unique_name();
+    const char *topics[] = {topic};
+    OK(kafka_ensure_topics(brokers, topics, 1, 4, &err));
+    OK(kafka_ensure_topics(brokers, topics, 1, 4, &err));
+    struct kafka_producer *producer = kafka_producer_new(brokers, "test", on_report, NULL, &err);
+    OK(producer != NULL);
+    ck_assert(kafka_reachable(producer, 10000));
+    send_all(producer, topic, 100);
+    ck_assert_int_eq(refusals, 0);
+    struct kafka_consumer_config config = {brokers, "test", topic, NULL, topics, 1};
+    struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
+    OK(consumer != NULL);
+    receive_all(consumer, 0, 100, 60);
+    ck_assert_int_eq(kafka_partitions(consumer), 4);
+    kafka_consumer_free(consumer);
+    consumer = kafka_consumer_new(&config, &err); /* what was not done comes again, what was done does not */
+    receive_all(consumer, 60, 40, 40);
+    kafka_consumer_free(consumer);
+    kafka_producer_free(producer);
+    free(topic);
+}
+
+START_TEST(a_real_broker_delivers_in_order_and_again_what_was_not_done)
+{
+    check_broker(servers_kafka_brokers());
+}
+END_TEST
+
+START_TEST(so_does_the_broker_in_the_process)
+{
+    struct kafka_mock *mock = kafka_mock_new(&err);
+    OK(mock != NULL);
+    check_broker(kafka_mock_brokers(mock));
+    kafka_mock_free(mock);
+}
+END_TEST
+
+START_TEST(a_message_that_can_never_be_sent_is_refused)
+{
+    struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "test", on_report, NULL, &err);
+    size_t size = 2 * 1024 * 1024;
+    char *value = mem_alloc(size);
+    struct wire_message message = {.topic = "t", .value = value, .value_len = size};
+    ck_assert(!kafka_send(producer, &message, &reports, &err));
+    ck_assert_int_eq(err.kind, ERR_REFUSED);
+    message.topic = "no spaces allowed";
+    message.value_len = 2;
+    bool queued = kafka_send(producer, &message, &reports, &err);
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (queued && !reports && clock_mono_ms() < deadline)
+        kafka_producer_poll(producer, 100);
+    ck_assert(!queued || reports == 1);
+    free(value);
+    kafka_producer_free(producer);
+}
+END_TEST
+
+START_TEST(a_broker_that_is_away_is_reported_in_time_and_nothing_leaks_at_the_end)
+{
+    struct kafka_producer *producer = kafka_producer_new("127.0.0.1:1", "test", on_report, NULL, &err);
+    struct wire_message message = {.topic = "t", .value = "1", .value_len = 1};
+    ck_assert(!kafka_reachable(producer, 200));
+    OK(kafka_send(producer, &message, &reports, &err));
+    OK(kafka_send(producer, &message, &reports, &err));
+    kafka_producer_free(producer); /* both reports come, as refusals to wait any longer */
+    ck_assert_int_eq(reports, 2);
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &a_real_broker_delivers_in_order_and_again_what_was_not_done,
+    &so_does_the_broker_in_the_process,
+    &a_message_that_can_never_be_sent_is_refused,
+    &a_broker_that_is_away_is_reported_in_time_and_nothing_leaks_at_the_end,
+    NULL,
+};
+static const struct suite_case cases[] = {{"kafka", tests, 90}};
+SUITE_MAIN("kafka", cases)
