@@ -1,0 +1,50 @@
+/* The relay: moves rows of the outbox table to Kafka, in the order of their transactions, and deletes a row only after
+ * the broker has acknowledged its message. Any number of relays may work on one outbox: each claims rows with SKIP
+ * LOCKED. It knows no other table. A crash at any moment leaves the row or, at worst, sends its message twice. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "wire/wire.h"
+
+struct relay;
+
+/* Called on the relay's thread, for the owner of the rows; both may be NULL. */
+struct relay_events {
+    /* The message went out later than `late_ms` after its row was written. */
+    void (*released_late)(void *context, const struct wire_message *message, int64_t at_ms);
+    /* The message can never be published; it went to the dead-letter topic instead. */
+    void (*refused)(void *context, const struct wire_message *message, const struct err *err);
+    void *context;
+};
+
+struct relay_config {
+    const char *database_url;
+    const char *schema; /* where the outbox is */
+    const char *brokers;
+    const char *dead_topic;
+    const char *name; /* for logs and server-side listings */
+    int64_t late_ms;
+    struct relay_events events;
+};
+
+struct relay_stats {
+    uint64_t published;
+    uint64_t dead;    /* refused for good */
+    uint64_t failed;  /* left in the outbox to be tried again */
+    bool healthy;     /* the last round reached both the database and the broker */
+};
+
+/* Copies nothing: the texts must outlive the relay. Starts its thread. NULL with ERR_FATAL for a bad configuration. */
+struct relay *relay_start(const struct relay_config *config, struct err *err);
+/* Rows were committed: look now. Any thread. */
+void relay_wake(struct relay *relay);
+/* Ends the thread after the round in hand, frees. NULL is fine. */
+void relay_stop(struct relay *relay);
+/* Any thread. */
+void relay_stats(struct relay *relay, struct relay_stats *stats);
+
+#endif

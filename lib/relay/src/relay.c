@@ -1,0 +1,367 @@
+/* A round: claim rows (locked until the end of the transaction), send them all, wait for every report, delete what was
+ * acknowledged, commit. Between claim and commit the locks are the lease: a relay that freezes loses them when the server
+ * ends its idle transaction, and another one sends the rows again. */
+#include "relay/relay.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kafka/kafka.h"
+#include "pg/pg.h"
+
+#define ROWS_MAX 1000
+#define IDLE_POLL_MS 1000 /* the safety net under the wake-ups */
+#define PAUSE_MS 500      /* after a failure */
+#define DEAD_VALUE_MAX (256 * 1024)
+
+/* clang-format off */
+static const struct pg_statement outbox_horizon = {
+    "outbox_horizon", "SELECT pg_snapshot_xmin(pg_current_snapshot())"};
+static const struct pg_statement outbox_claim = {
+    "outbox_claim",
+    "SELECT ctid, id, topic, key, headers, value, created_at FROM outbox WHERE xid >= $1"
+    " ORDER BY xid, id LIMIT $2 FOR UPDATE SKIP LOCKED"};
+static const struct pg_statement outbox_delete = {"outbox_delete", "DELETE FROM outbox WHERE ctid = ANY($1)"};
+static const struct pg_statement outbox_first = {
+    "outbox_first", "SELECT xid FROM outbox WHERE xid >= $1 ORDER BY xid, id LIMIT 1"};
+/* clang-format on */
+
+enum row_state { ROW_READY, ROW_SENT, ROW_ACKED, ROW_FAILED, ROW_REFUSED };
+
+struct row {
+    uint64_t tid;
+    int64_t created_ms;
+    struct wire_message message;
+    enum row_state state;
+    struct err err;
+};
+
+struct relay {
+    struct relay_config config;
+    pthread_t thread;
+    int wake_fd;
+    atomic_bool stopping;
+    atomic_bool healthy;
+    atomic_ullong published, dead, failed;
+
+    /* the thread's own */
+    struct pg *pg;
+    struct kafka_producer *producer;
+    struct arena arena;
+    struct row *rows;
+    size_t rows_n;
+    size_t open_reports;
+    int64_t mark; /* no row below this transaction is left */
+    bool failing; /* said so already */
+};
+
+static void on_report(void *context, void *tag, const struct err *err)
+{
+    struct relay *relay = context;
+    struct row *row = tag;
+    relay->open_reports--;
+    if (!err) {
+        row->state = ROW_ACKED;
+        return;
+    }
+    row->state = err->kind == ERR_REFUSED ? ROW_REFUSED : ROW_FAILED;
+    row->err = *err;
+}
+
+static void read_headers(struct relay *relay, struct wire_message *message, const char *text, size_t len)
+{
+    struct err err;
+    json_t *headers = json_read(text, len, &err);
+    const char *name;
+    json_t *value;
+    json_object_foreach(headers, name, value) {
+        const char *copy = arena_strdup(&relay->arena, json_string_value(value));
+        if (!copy || message->headers_n == WIRE_HEADERS_MAX)
+            continue;
+        message->headers[message->headers_n++] =
+            (struct wire_header){arena_strdup(&relay->arena, name), copy, strlen(copy)};
+    }
+    json_decref(headers);
+}
+
+static const char *keep(struct relay *relay, const struct pg_rows *rows, size_t i, int column, size_t *len)
+{
+    const char *text = pg_get_text(rows, i, column, len);
+    return text ? arena_strndup(&relay->arena, text, *len) : NULL;
+}
+
+static void read_row(struct relay *relay, const struct pg_rows *rows, size_t i, struct row *row)
+{
+    size_t len;
+    row->tid = pg_get_tid(rows, i, 0);
+    row->created_ms = pg_get_time(rows, i, 6);
+    row->message.topic = keep(relay, rows, i, 2, &len);
+    row->message.key = keep(relay, rows, i, 3, &row->message.key_len);
+    row->message.value = keep(relay, rows, i, 5, &row->message.value_len);
+    const char *headers = pg_get_text(rows, i, 4, &len);
+    read_headers(relay, &row->message, headers, len);
+}
+
+/* Claims up to ROWS_MAX rows. *horizon is the oldest transaction that was still running just before. */
+static bool claim(struct relay *relay, int64_t *horizon, struct err *err)
+{
+    struct pg_params params = {0};
+    pg_param_int(&params, PG_XID8, relay->mark);
+    pg_param_int(&params, PG_INT8, ROWS_MAX);
+    struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&outbox_horizon, NULL, NULL}, {&outbox_claim, &params, NULL}};
+    bool ok = pg_run(relay->pg, calls, 3, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    *horizon = pg_get_int(calls[1].rows, 0, 0);
+    relay->rows_n = pg_rows_count(calls[2].rows);
+    relay->rows = arena_array(&relay->arena, relay->rows_n, sizeof *relay->rows);
+    for (size_t i = 0; i < relay->rows_n; i++)
+        read_row(relay, calls[2].rows, i, &relay->rows[i]);
+    for (size_t i = 0; i < 3; i++)
+        pg_rows_free(calls[i].rows);
+    return true;
+}
+
+static void send_row(struct relay *relay, struct row *row)
+{
+    while (!kafka_send(relay->producer, &row->message, row, &row->err)) {
+        if (row->err.kind == ERR_REFUSED) {
+            row->state = ROW_REFUSED;
+            return;
+        }
+        kafka_producer_poll(relay->producer, 10); /* the client's queue is full */
+    }
+    row->state = ROW_SENT;
+    relay->open_reports++;
+}
+
+/* Reports are sure to come, after the client's message timeout at the latest. */
+static void await_reports(struct relay *relay)
+{
+    while (relay->open_reports)
+        kafka_producer_poll(relay->producer, 100);
+}
+
+/* A dead letter always fits: its value is cut, and headers say what happened to which message. */
+static void bury(struct relay *relay, struct row *row)
+{
+    struct row letter = {.message = row->message};
+    const char *reason = arena_strdup(&relay->arena, row->err.text);
+    const char *size = arena_printf(&relay->arena, "%zu", row->message.value_len);
+    letter.message.topic = relay->config.dead_topic;
+    if (letter.message.value_len > DEAD_VALUE_MAX)
+        letter.message.value_len = DEAD_VALUE_MAX;
+    const struct wire_header extra[] = {{"saga-dead-reason", reason, strlen(reason)},
+                                        {"saga-dead-topic", row->message.topic, strlen(row->message.topic)},
+                                        {"saga-dead-size", size, strlen(size)}};
+    for (size_t i = 0; i < 3 && letter.message.headers_n < WIRE_HEADERS_MAX; i++)
+        letter.message.headers[letter.message.headers_n++] = extra[i];
+    send_row(relay, &letter);
+    await_reports(relay);
+    log_line(LOG_ERROR, "relay.unpublishable", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err),
+             LOG_BOOL("dead_letter", letter.state == ROW_ACKED));
+    if (letter.state == ROW_FAILED)
+        row->state = ROW_FAILED; /* the broker went away: the row stays for the next round */
+}
+
+static void send_all(struct relay *relay)
+{
+    for (size_t i = 0; i < relay->rows_n; i++)
+        send_row(relay, &relay->rows[i]);
+    await_reports(relay);
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        if (relay->rows[i].state == ROW_REFUSED)
+            bury(relay, &relay->rows[i]);
+    }
+}
+
+static bool is_gone(const struct row *row)
+{
+    return row->state == ROW_ACKED || row->state == ROW_REFUSED;
+}
+
+/* Deletes what is gone, moves the mark up to the first row that is left, commits. Rows that others have locked are left
+ * too, and rows not yet visible belong to transactions from the horizon on. */
+static bool finish(struct relay *relay, int64_t horizon, struct err *err)
+{
+    struct pg_params tids = {0}, mark = {0};
+    struct pg_column *column = pg_param_array(&tids, PG_TID);
+    struct pg_call calls[3];
+    size_t n = 0, gone = 0;
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        if (!is_gone(&relay->rows[i]))
+            continue;
+        pg_add_tid(column, relay->rows[i].tid);
+        gone++;
+    }
+    pg_param_int(&mark, PG_XID8, relay->mark);
+    if (gone)
+        calls[n++] = (struct pg_call){&outbox_delete, &tids, NULL};
+    calls[n++] = (struct pg_call){&outbox_first, &mark, NULL};
+    calls[n++] = (struct pg_call){&PG_COMMIT, NULL, NULL};
+    bool ok = pg_run(relay->pg, calls, n, err);
+    if (ok) {
+        const struct pg_rows *first = calls[n - 2].rows;
+        int64_t left = pg_rows_count(first) ? pg_get_int(first, 0, 0) : horizon;
+        relay->mark = left < horizon ? left : horizon;
+    }
+    for (size_t i = 0; i < n && ok; i++)
+        pg_rows_free(calls[i].rows);
+    pg_params_free(&tids);
+    pg_params_free(&mark);
+    return ok;
+}
+
+static void tell_owner(struct relay *relay)
+{
+    const struct relay_events *events = &relay->config.events;
+    int64_t now = clock_real_ms();
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        const struct row *row = &relay->rows[i];
+        atomic_fetch_add(row->state == ROW_ACKED ? &relay->published : row->state == ROW_REFUSED ? &relay->dead : &relay->failed, 1);
+        if (row->state == ROW_ACKED && events->released_late && now - row->created_ms > relay->config.late_ms)
+            events->released_late(events->context, &row->message, now);
+        if (row->state == ROW_REFUSED && events->refused)
+            events->refused(events->context, &row->message, &row->err);
+    }
+}
+
+static const struct err *first_failure(const struct relay *relay)
+{
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        if (relay->rows[i].state == ROW_FAILED)
+            return &relay->rows[i].err;
+    }
+    return NULL;
+}
+
+/* False with `err` when the round failed; *more when there may be rows left to claim at once. */
+static bool round_trip(struct relay *relay, bool *more, struct err *err)
+{
+    int64_t horizon = 0;
+    arena_reset(&relay->arena);
+    relay->rows_n = 0;
+    if (!claim(relay, &horizon, err))
+        return false;
+    fault_point("relay.claimed");
+    send_all(relay);
+    fault_point("relay.acknowledged");
+    if (!finish(relay, horizon, err))
+        return false;
+    fault_point("relay.deleted");
+    tell_owner(relay);
+    const struct err *failure = first_failure(relay);
+    if (failure)
+        *err = *failure;
+    *more = relay->rows_n == ROWS_MAX;
+    return !failure;
+}
+
+static void wait_wake(struct relay *relay, int timeout_ms)
+{
+    uint64_t count;
+    struct pollfd fd = {.fd = relay->wake_fd, .events = POLLIN};
+    if (poll(&fd, 1, timeout_ms) > 0) {
+        ssize_t got = read(relay->wake_fd, &count, sizeof count);
+        (void)got;
+    }
+}
+
+static void note_failure(struct relay *relay, const struct err *err)
+{
+    atomic_store(&relay->healthy, false);
+    if (!relay->failing)
+        log_line(LOG_WARN, "relay.waiting", LOG_STR("schema", relay->config.schema), LOG_ERR(err));
+    relay->failing = true;
+}
+
+static void note_success(struct relay *relay)
+{
+    atomic_store(&relay->healthy, true);
+    if (relay->failing)
+        log_line(LOG_INFO, "relay.recovered", LOG_STR("schema", relay->config.schema));
+    relay->failing = false;
+}
+
+static bool renew_producer(struct relay *relay, struct err *err)
+{
+    if (relay->producer && !kafka_producer_is_fatal(relay->producer))
+        return true;
+    kafka_producer_free(relay->producer);
+    relay->producer = kafka_producer_new(relay->config.brokers, relay->config.name, on_report, relay, err);
+    return relay->producer != NULL;
+}
+
+static void *run(void *argument)
+{
+    struct relay *relay = argument;
+    while (!atomic_load(&relay->stopping)) {
+        struct err err;
+        bool more = false;
+        bool ok = renew_producer(relay, &err) && round_trip(relay, &more, &err);
+        if (ok)
+            note_success(relay);
+        else
+            note_failure(relay, &err);
+        if (!ok || !more)
+            wait_wake(relay, ok ? IDLE_POLL_MS : PAUSE_MS);
+    }
+    return NULL;
+}
+
+struct relay *relay_start(const struct relay_config *config, struct err *err)
+{
+    struct relay *relay = mem_alloc(sizeof *relay);
+    relay->config = *config;
+    relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    relay->pg = pg_new(config->database_url, config->schema, config->name, PG_HOT);
+    if (relay->wake_fd >= 0 && renew_producer(relay, err)) {
+        if (pthread_create(&relay->thread, NULL, run, relay) == 0)
+            return relay;
+        err_set(err, ERR_FATAL, "no thread for the relay");
+    }
+    kafka_producer_free(relay->producer);
+    pg_free(relay->pg);
+    close(relay->wake_fd);
+    free(relay);
+    return NULL;
+}
+
+void relay_wake(struct relay *relay)
+{
+    uint64_t one = 1;
+    ssize_t written = write(relay->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
+void relay_stop(struct relay *relay)
+{
+    if (!relay)
+        return;
+    atomic_store(&relay->stopping, true);
+    relay_wake(relay);
+    pthread_join(relay->thread, NULL);
+    kafka_producer_free(relay->producer);
+    pg_free(relay->pg);
+    arena_free(&relay->arena);
+    close(relay->wake_fd);
+    free(relay);
+}
+
+void relay_stats(struct relay *relay, struct relay_stats *stats)
+{
+    *stats = (struct relay_stats){atomic_load(&relay->published), atomic_load(&relay->dead), atomic_load(&relay->failed),
+                                  atomic_load(&relay->healthy)};
+}
