@@ -5,7 +5,7 @@
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     (void)client;
-    log_line(level <= 3 ? LOG_WARN : LOG_DEBUG, "kafka.client", LOG_STR("facility", facility), LOG_STR("text", text));
+    log_line(level <= 2 ? LOG_WARN : LOG_DEBUG, "kafka.client", LOG_STR("facility", facility), LOG_STR("text", text));
 }
 
 rd_kafka_conf_t *kafka_conf(const struct kafka_setting *settings, size_t n, struct err *err)

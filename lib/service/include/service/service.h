@@ -1,0 +1,33 @@
+/* What every long-running program shares: its log, its end, waiting for what it needs. */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+
+struct service_config {
+    const char *log_level;
+    const char *log_format;
+};
+
+/* Rows of an option table for the member `m` (a struct service_config) of struct type `t`. */
+#define SERVICE_OPTIONS(t, m)                                                                                          \
+    {"log-level", CONF_STRING, offsetof(t, m.log_level), "info", "LEVEL", "debug, info, warn or error", 0, 0},         \
+    {"log-format", CONF_STRING, offsetof(t, m.log_format), "text", "FORM", "text or json, on standard error", 0, 0}
+
+/* Reads the command line: prints --help, --version or what is wrong with it and then returns false with the exit status.
+ * Otherwise sets up the log and blocks SIGTERM and SIGINT for all threads made later, for service_wait. Call first. */
+bool service_open(const struct conf_spec *spec, int argc, char **argv, void *target, const struct service_config *config,
+                  struct conf_result *result, int *exit_status);
+/* Waits up to `timeout_ms` (-1: without end) for SIGTERM or SIGINT; true once one has come. */
+bool service_wait(int64_t timeout_ms);
+
+/* Calls `attempt` until it succeeds, fails for good, or the program is asked to end; says once that it waits and once that
+ * it goes on. `what` names the thing waited for. False with `err` when it gave up (ERR_NONE: asked to end). */
+MUST_CHECK bool service_retry(const char *what, bool (*attempt)(void *context, struct err *err), void *context,
+                              struct err *err);
+
+#endif

@@ -1,0 +1,59 @@
+/* saga-relay: moves one database's outbox to Kafka. Services use it for their replies; the orchestrator has the same relay
+ * inside, so another one beside it only adds hands. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "relay/relay.h"
+#include "service/service.h"
+#include "wire/wire.h"
+
+#define STATS_EVERY_MS 60000
+
+struct options {
+    struct service_config service;
+    const char *database_url;
+    const char *schema;
+    const char *brokers;
+    const char *prefix;
+};
+
+static const struct conf_option options[] = {
+    {"database-url", CONF_STRING, offsetof(struct options, database_url), "postgresql:///saga", "URL", "the database with the outbox", 0, 0},
+    {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "the schema with the outbox", 0, 0},
+    {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
+    {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
+    SERVICE_OPTIONS(struct options, service),
+    {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
+};
+static const struct conf_spec spec = {"saga-relay", "publishes the rows of an outbox table to Kafka", NULL, NULL, options};
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct conf_result result;
+    struct err err;
+    int status;
+    if (!service_open(&spec, argc, argv, &o, &o.service, &result, &status))
+        return status;
+    char dead_topic[WIRE_TOPIC_MAX];
+    struct relay_config config = {.database_url = o.database_url,
+                                  .schema = o.schema,
+                                  .brokers = o.brokers,
+                                  .dead_topic = wire_topic(o.prefix, "dead", dead_topic),
+                                  .name = "saga-relay"};
+    struct relay *relay = relay_start(&config, &err);
+    if (!relay) {
+        log_line(LOG_ERROR, "start_failed", LOG_ERR(&err));
+        return EXIT_FAILURE;
+    }
+    log_line(LOG_INFO, "started", LOG_STR("schema", o.schema), LOG_STR("brokers", o.brokers));
+    while (!service_wait(STATS_EVERY_MS)) {
+        struct relay_stats stats;
+        relay_stats(relay, &stats);
+        log_line(LOG_INFO, "stats", LOG_INT("published", stats.published), LOG_INT("dead", stats.dead),
+                 LOG_INT("failed", stats.failed), LOG_BOOL("healthy", stats.healthy));
+    }
+    relay_stop(relay);
+    log_line(LOG_INFO, "stopped", LOG_STR("schema", o.schema));
+    return EXIT_SUCCESS;
+}
