@@ -146,12 +146,67 @@ START_TEST(a_trace_has_the_id_of_its_saga)
 }
 END_TEST
 
+static const char *letter_header(const struct wire_dead_letter *letter, const char *name)
+{
+    struct err err;
+    json_t *headers = json_read(letter->headers, strlen(letter->headers), &err);
+    ck_assert_msg(headers != NULL, "%s", err.text);
+    const char *value = arena_strdup(&arena, json_string_value(json_object_get(headers, name)));
+    json_decref(headers);
+    return value;
+}
+
+START_TEST(a_dead_letter_keeps_what_it_can)
+{
+    struct wire_message message = reply_message("{\"outcome\":7}");
+    struct wire_dead_letter letter;
+    wire_dead_letter(&arena, &message, "no outcome", 3, 42, &letter);
+    ck_assert_str_eq(letter.value, "{\"outcome\":7}");
+    ck_assert_str_eq(letter_header(&letter, "saga-dead-reason"), "no outcome");
+    ck_assert_str_eq(letter_header(&letter, "saga-dead-topic"), "saga.reply");
+    ck_assert_str_eq(letter_header(&letter, "saga-dead-offset"), "42");
+    ck_assert_str_eq(letter_header(&letter, "saga-step"), "charge");
+    arena_free(&arena);
+}
+END_TEST
+
+START_TEST(a_dead_letter_is_always_valid_text_and_never_too_large)
+{
+    char raw[] = "a\0\xff z";
+    struct wire_message message = {.topic = "t", .key = raw, .key_len = 5, .value = raw, .value_len = 5};
+    struct wire_dead_letter letter;
+    message.headers[message.headers_n++] = (struct wire_header){"h", raw, 5};
+    message.headers[message.headers_n++] = (struct wire_header){"h", "twice", 5};
+    wire_dead_letter(&arena, &message, "raw", 0, 0, &letter);
+    ck_assert_str_eq(letter.value, "YQD/IHo=");
+    ck_assert_str_eq(letter_header(&letter, "saga-dead-encoding"), "base64");
+    ck_assert_str_eq(letter.key, "a?? z");
+    ck_assert_str_eq(letter_header(&letter, "h"), "a?? z");
+    size_t size = 3000000;
+    char *large = arena_alloc(&arena, size + 1);
+    for (size_t i = 0; i + 2 <= size; i += 2)
+        memcpy(large + i, "é", 2);
+    message = (struct wire_message){.topic = "t", .value = large + 1, .value_len = size - 1};
+    message.value = large;
+    message.headers[message.headers_n++] = (struct wire_header){"big", large, size};
+    wire_dead_letter(&arena, &message, "large", 0, 0, &letter);
+    ck_assert_uint_le(letter.value_len, 300000);
+    ck_assert_uint_eq(letter.value_len % 2, 0);
+    ck_assert_ptr_null(letter_header(&letter, "saga-dead-encoding"));
+    ck_assert_ptr_null(letter_header(&letter, "big"));
+    ck_assert_str_eq(letter_header(&letter, "saga-dead-size"), "2999999");
+    arena_free(&arena);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &commands_round_trip,
     &replies_round_trip,
     &a_missing_or_wrong_header_is_named,
     &a_malformed_reply_is_refused,
     &a_trace_has_the_id_of_its_saga,
+    &a_dead_letter_keeps_what_it_can,
+    &a_dead_letter_is_always_valid_text_and_never_too_large,
     NULL,
 };
 static const struct suite_case cases[] = {{"wire", tests, 0}};

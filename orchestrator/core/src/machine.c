@@ -447,6 +447,22 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
     assert(machine_invariant(saga) == NULL);
 }
 
+size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        const struct saga_step *s = &saga->steps[i];
+        if (in_flight(s->state) && !s->paused && s->due_ms <= now_ms)
+            steps[n++] = (int)i;
+    }
+    return n;
+}
+
+enum command_kind machine_kind(const struct saga_step *step)
+{
+    return kind_of(step->state);
+}
+
 static const char *step_invariant(const struct saga *saga, const struct saga_step *s)
 {
     if (in_flight(s->state) && s->due_ms <= 0)

@@ -86,6 +86,17 @@ MUST_CHECK bool wire_command_read(struct arena *arena, const struct wire_message
 MUST_CHECK bool wire_reply_read(struct arena *arena, const struct wire_message *message, struct wire_reply *reply,
                                 struct err *err);
 
+/* A message that cannot be used, in the form that an outbox keeps: always valid text and never too large. Its value is cut
+ * and, when it is not UTF-8, in base64; all its headers stay, with the reason and where it was. In the arena. */
+struct wire_dead_letter {
+    const char *key; /* NULL: none */
+    const char *headers;
+    const char *value;
+    size_t value_len;
+};
+void wire_dead_letter(struct arena *arena, const struct wire_message *message, const char *reason, int partition,
+                      int64_t offset, struct wire_dead_letter *out);
+
 /* A saga's trace has its id; a span has its command's. W3C trace context, version 00. */
 #define WIRE_TRACEPARENT_MAX 56
 char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id, char out[WIRE_TRACEPARENT_MAX]);

@@ -83,6 +83,11 @@ struct effects {
  * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
  * changes nothing at all. */
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
+/* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
+ * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
+size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);
+/* The kind of the command that the step sent last. */
+enum command_kind machine_kind(const struct saga_step *step);
 /* What must hold of any saga at rest between two events; a text says what does not, NULL when all is well. */
 const char *machine_invariant(const struct saga *saga);
 /* The step table, one line a transition. */
