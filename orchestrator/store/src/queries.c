@@ -13,6 +13,8 @@ static const struct pg_statement saga_list = {
 static const struct pg_statement saga_by_key = {
     "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
                    " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
+static const struct pg_statement saga_settled = {
+    "saga_settled", "SELECT id FROM saga WHERE id = ANY($1) AND state IN ('COMPLETED', 'COMPENSATED', 'STALLED')"};
 static const struct pg_statement saga_exists = {"saga_exists", "SELECT id FROM saga WHERE id = ANY($1)"};
 static const struct pg_statement steps_get = {
     "steps_get", "SELECT position, state, round, attempt, output, error FROM step WHERE saga_id = $1"};
@@ -101,24 +103,36 @@ bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys
     return ok;
 }
 
-bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err)
+/* Which of the ids the statement returns. */
+static bool find_ids(struct pg *pg, const struct pg_statement *statement, const struct uuid *ids, size_t n, bool *found,
+                     struct err *err)
 {
     struct pg_params params = {0};
     struct pg_rows *rows = NULL;
     struct pg_column *column = pg_param_array(&params, PG_UUID);
     for (size_t i = 0; i < n; i++) {
         pg_add_uuid(column, &ids[i]);
-        exists[i] = false;
+        found[i] = false;
     }
-    bool ok = pg_call(pg, &saga_exists, &params, &rows, err);
+    bool ok = pg_call(pg, statement, &params, &rows, err);
     pg_params_free(&params);
     for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
         struct uuid id = pg_get_uuid(rows, row, 0);
         for (size_t i = 0; i < n; i++)
-            exists[i] = exists[i] || uuid_equal(&ids[i], &id);
+            found[i] = found[i] || uuid_equal(&ids[i], &id);
     }
     pg_rows_free(rows);
     return ok;
+}
+
+bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err)
+{
+    return find_ids(pg, &saga_exists, ids, n, exists, err);
+}
+
+bool store_settled(struct pg *pg, const struct uuid *ids, size_t n, bool *settled, struct err *err)
+{
+    return find_ids(pg, &saga_settled, ids, n, settled, err);
 }
 
 bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *out, size_t n,

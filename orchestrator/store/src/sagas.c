@@ -302,27 +302,54 @@ static size_t fill_history(struct pg_params *params, const struct store_change *
     return rows;
 }
 
-static size_t fill_outbox(struct pg_params *params, const struct store_change *changes, size_t n)
+struct outbox_columns {
+    struct pg_column *id, *topic, *key, *headers, *value;
+};
+
+static struct outbox_columns open_outbox(struct pg_params *params)
 {
-    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_TEXT, PG_JSON, PG_TEXT};
-    struct pg_column *c[5];
+    struct outbox_columns c;
+    c.id = pg_param_array(params, PG_UUID);
+    c.topic = pg_param_array(params, PG_TEXT);
+    c.key = pg_param_array(params, PG_TEXT);
+    c.headers = pg_param_array(params, PG_JSON);
+    c.value = pg_param_array(params, PG_TEXT);
+    return c;
+}
+
+static size_t add_messages(const struct outbox_columns *c, const struct store_message *messages)
+{
     size_t rows = 0;
-    for (size_t i = 0; i < 5; i++)
-        c[i] = pg_param_array(params, types[i]);
-    for (size_t i = 0; i < n; i++) {
-        for (const struct store_message *message = changes[i].messages; message; message = message->next) {
-            pg_add_uuid(c[0], &message->id);
-            pg_add_text(c[1], message->topic);
-            pg_add_text(c[2], message->key);
-            pg_add_text(c[3], message->headers);
-            if (message->value)
-                pg_add_bytes(c[4], message->value, message->value_len);
-            else
-                pg_add_null(c[4]);
-            rows++;
-        }
+    for (const struct store_message *message = messages; message; message = message->next, rows++) {
+        pg_add_uuid(c->id, &message->id);
+        pg_add_text(c->topic, message->topic);
+        pg_add_text(c->key, message->key);
+        pg_add_text(c->headers, message->headers);
+        if (message->value)
+            pg_add_bytes(c->value, message->value, message->value_len);
+        else
+            pg_add_null(c->value);
     }
     return rows;
+}
+
+static size_t fill_outbox(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    struct outbox_columns columns = open_outbox(params);
+    size_t rows = 0;
+    for (size_t i = 0; i < n; i++)
+        rows += add_messages(&columns, changes[i].messages);
+    return rows;
+}
+
+bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err)
+{
+    struct pg_params params = {0};
+    struct outbox_columns columns = open_outbox(&params);
+    add_messages(&columns, messages);
+    bool ok = pg_call(pg, &outbox_insert, &params, NULL, err);
+    pg_params_free(&params);
+    return ok;
 }
 
 static bool all_new(const struct store_change *changes, size_t n)

@@ -75,6 +75,8 @@ MUST_CHECK bool store_load(struct pg *pg, struct arena *arena, struct catalog *c
  * `stored` and counts up the sagas' history; on failure the sagas are as they were. */
 MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct err *err);
 void store_abandon(struct pg *pg);
+/* Puts messages into the outbox in a transaction of their own. */
+MUST_CHECK bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err);
 
 /* The sagas to wake by `now_ms`, the most overdue first, at most `limit`; *next_ms is when the next one after these is
  * due, 0 for none. Takes no locks. */
@@ -97,6 +99,8 @@ struct store_key_view {
 /* Fills out[i] for keys[i], for each of `n` keys without doubles. */
 MUST_CHECK bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n,
                                 struct store_key_view *out, struct err *err);
+/* Which of the ids have ended or stalled. */
+MUST_CHECK bool store_settled(struct pg *pg, const struct uuid *ids, size_t n, bool *settled, struct err *err);
 /* Which of the ids exist. */
 MUST_CHECK bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err);
 

@@ -1,0 +1,80 @@
+/* The engine: accepts starts, applies replies and timers to sagas, hands what comes of it to the outbox. Several batches
+ * are under way at once, each on a thread and a connection of its own; sagas' row locks keep them apart. Nothing in
+ * memory is needed after a crash: whatever was not committed comes again, from Kafka or from the clock. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/uuid.h"
+#include "core/machine.h"
+
+struct engine;
+
+struct engine_config {
+    const char *database_url;
+    const char *schema;
+    const char *brokers;
+    const char *prefix;   /* of the topics' names */
+    const char *instance; /* keeps its Kafka partitions over restarts; NULL: none */
+    int partitions;       /* of topics that are made */
+    bool with_engine;     /* applies replies and timers; without it only starts are accepted */
+    bool with_relay;
+};
+
+/* Makes the topics and starts the threads. The texts must outlive it. NULL with ERR_FATAL, or ERR_RETRY when Kafka is
+ * away. */
+struct engine *engine_start(const struct engine_config *config, struct err *err);
+/* Takes no more starts, finishes the batches in hand, stops. What is still queued is answered START_UNAVAILABLE. */
+void engine_stop(struct engine *engine);
+
+enum start_result {
+    START_CREATED,
+    START_EXISTS,        /* the idempotency key has this very saga already */
+    START_CONFLICT,      /* the idempotency key has a saga with another definition or input */
+    START_NO_DEFINITION,
+    START_UNAVAILABLE,   /* not accepted: ask again */
+    START_UNKNOWN,       /* the database went away at the wrong moment: look whether `id` exists before asking again */
+    START_REFUSED,       /* the database takes it under no circumstances */
+};
+
+/* A start. The caller owns it until `done` is called, on a thread of the engine; done must not block. */
+struct start {
+    const char *definition;
+    int version; /* 0: the latest */
+    const char *input; /* JSON text as json_write gives it */
+    size_t input_len;
+    const char *idempotency_key; /* NULL: none */
+    void (*done)(struct start *start);
+    void *context;
+
+    enum start_result result; /* out */
+    struct uuid id;           /* out, also for START_EXISTS, START_CONFLICT and START_UNKNOWN */
+    char reason[200];         /* out, for people */
+};
+/* False when the queue is full or the engine stops: `done` will not be called. Any thread. */
+MUST_CHECK bool engine_submit(struct engine *engine, struct start *start);
+
+/* Calls `done` once the saga has ended or stalled, or at the deadline (clock_mono_ms), or when the engine stops. Any
+ * thread; `done` must not block. */
+struct watch {
+    struct uuid id;
+    int64_t deadline_ms;
+    void (*done)(struct watch *watch);
+    void *context;
+    struct watch *next; /* this and the next are the engine's */
+    bool looked_at;
+};
+void engine_watch(struct engine *engine, struct watch *watch);
+
+struct engine_health {
+    bool database;   /* the last batch of every thread reached it */
+    bool consuming;  /* replies are consumed: the consumer has its partitions, or another member all of them */
+    bool relaying;
+    uint64_t started, ended, replies, dead_letters, set_aside, published;
+};
+void engine_health(struct engine *engine, struct engine_health *health);
+
+#endif

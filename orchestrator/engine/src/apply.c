@@ -1,0 +1,244 @@
+/* Until COMMIT nothing has happened: a crash leaves the events where they came from. After it they may come once more,
+ * and the machine finds that they no longer apply. */
+#include "apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/mem.h"
+
+void applier_open(struct applier *applier, struct engine *engine, const char *name)
+{
+    *applier = (struct applier){.engine = engine,
+                                .pg = pg_new(engine->config.database_url, engine->config.schema, name, PG_HOT),
+                                .catalog = catalog_new()};
+}
+
+void applier_close(struct applier *applier)
+{
+    pg_free(applier->pg);
+    catalog_free(applier->catalog);
+    arena_free(&applier->arena);
+}
+
+/* ---- from commands to outbox rows ---- */
+
+static struct store_message *command_message(struct engine *engine, struct arena *arena, const struct saga *saga,
+                                             const struct command *command, int64_t now_ms)
+{
+    char id[UUID_TEXT_MAX], topic[WIRE_TOPIC_MAX], trace[WIRE_TRACEPARENT_MAX];
+    const struct step_definition *step = &saga->definition->steps[command->step];
+    struct wire_command wire = {
+        .id = command->id,
+        .about = {STORE_NAMESPACE, saga->id, step->name, command_kind_name(command->kind), command->round, command->attempt},
+        .action = command->kind == KIND_ACTION ? step->action : step->compensation,
+        .deadline_ms = command->deadline_ms,
+        .source = engine->config.prefix,
+        .traceparent = wire_traceparent(&saga->id, &command->id, trace)};
+    struct buf headers = buf_new(16 * 1024);
+    wire_command_headers(&headers, &wire, now_ms);
+    struct store_message *message = arena_alloc(arena, sizeof *message);
+    *message = (struct store_message){.id = command->id,
+                                      .topic = arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic)),
+                                      .key = arena_strdup(arena, uuid_format(&saga->id, id)),
+                                      .headers = arena_strdup(arena, buf_text(&headers)),
+                                      .value = command->value,
+                                      .value_len = command->value_len};
+    buf_free(&headers);
+    return message;
+}
+
+struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
+                                       const struct command *commands, int64_t now_ms)
+{
+    struct store_message *first = NULL, **tail = &first;
+    for (const struct command *command = commands; command; command = command->next) {
+        *tail = command_message(engine, arena, saga, command, now_ms);
+        tail = &(*tail)->next;
+    }
+    return first;
+}
+
+void after_commit(struct engine *engine, const struct saga *saga, bool messages, bool notice)
+{
+    if (messages && engine->relay)
+        relay_wake(engine->relay);
+    if (saga->wake_ms)
+        timers_hint(engine, saga->wake_ms);
+    if (!notice)
+        return;
+    if (saga_ended(saga->state))
+        atomic_fetch_add(&engine->ended, 1);
+    watches_tell(engine, &saga->id);
+}
+
+/* ---- from happenings to sagas ---- */
+
+static int by_saga_then_order(const void *a, const void *b)
+{
+    const struct happening *const *x = a, *const *y = b;
+    int order = uuid_compare(&(*x)->saga_id, &(*y)->saga_id);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+/* Pointers to the happenings, those of one saga side by side in their order, and the sagas' ids. */
+static struct happening **sort_by_saga(struct arena *arena, struct happening *happenings, size_t n, struct uuid *ids,
+                                       size_t *ids_n)
+{
+    struct happening **sorted = arena_array(arena, n, sizeof(struct happening *));
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &happenings[i];
+    qsort(sorted, n, sizeof(struct happening *), by_saga_then_order);
+    *ids_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!*ids_n || !uuid_equal(&ids[*ids_n - 1], &sorted[i]->saga_id))
+            ids[(*ids_n)++] = sorted[i]->saga_id;
+    }
+    return sorted;
+}
+
+static struct saga *find_saga(struct saga *sagas, size_t n, const struct uuid *id)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (uuid_compare(&sagas[middle].id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && uuid_equal(&sagas[low].id, id) ? &sagas[low] : NULL;
+}
+
+/* Whether the happening can concern this saga at all; finds its step. */
+static bool resolve(struct happening *happening, const struct saga *saga)
+{
+    happening->refusal = NULL;
+    if (!saga) {
+        happening->refusal = "there is no such saga";
+        return false;
+    }
+    if (!happening->step_name)
+        return true;
+    happening->event.step = definition_step(saga->definition, happening->step_name);
+    if (happening->event.step < 0)
+        happening->refusal = "the saga has no such step";
+    return !happening->refusal;
+}
+
+/* For the timers among the happenings: which overdue commands have not left the outbox yet. */
+struct unreleased {
+    struct uuid *saga_ids;
+    int *steps;
+    bool *waits;
+    size_t n;
+};
+
+static bool find_unreleased(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
+                            size_t sagas_n, int64_t now_ms, struct unreleased *out, struct err *err)
+{
+    struct arena *arena = &applier->arena;
+    size_t max = n * DEFINITION_STEPS_MAX;
+    *out = (struct unreleased){0};
+    for (size_t i = 0; i < n; i++) {
+        struct saga *saga = sorted[i]->event.type == EVENT_TIMER ? find_saga(sagas, sagas_n, &sorted[i]->saga_id) : NULL;
+        int steps[DEFINITION_STEPS_MAX];
+        size_t steps_n = saga ? machine_overdue(saga, now_ms, steps) : 0;
+        if (steps_n && !out->saga_ids) {
+            out->saga_ids = arena_array(arena, max, sizeof *out->saga_ids);
+            out->steps = arena_array(arena, max, sizeof *out->steps);
+        }
+        for (size_t k = 0; k < steps_n; k++, out->n++) {
+            out->saga_ids[out->n] = saga->id;
+            out->steps[out->n] = steps[k];
+        }
+    }
+    if (!out->n)
+        return true;
+    out->waits = arena_array(arena, out->n, sizeof *out->waits);
+    return store_unreleased(applier->pg, out->saga_ids, out->steps, out->n, out->waits, err);
+}
+
+static void apply_unreleased(struct saga *saga, const struct unreleased *all, int64_t now_ms, struct effects *effects)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        if (!all->waits[i] || !uuid_equal(&all->saga_ids[i], &saga->id))
+            continue;
+        const struct saga_step *step = &saga->steps[all->steps[i]];
+        struct event event = {.type = EVENT_UNRELEASED, .step = all->steps[i], .kind = machine_kind(step),
+                              .round = step->round, .attempt = step->attempt};
+        machine_apply(saga, &event, now_ms, effects);
+    }
+}
+
+/* Folds the happenings [first, end) of one saga into one change. */
+static void fold(struct applier *applier, struct happening **sorted, size_t first, size_t end, struct saga *saga,
+                 const struct unreleased *unreleased, int64_t now_ms, struct effects *effects)
+{
+    *effects = (struct effects){.arena = &applier->arena, .new_id = uuid_v7};
+    for (size_t i = first; i < end; i++) {
+        if (!resolve(sorted[i], saga))
+            continue;
+        if (sorted[i]->event.type == EVENT_TIMER)
+            apply_unreleased(saga, unreleased, now_ms, effects);
+        machine_apply(saga, &sorted[i]->event, now_ms, effects);
+    }
+}
+
+static size_t end_of_saga(struct happening **sorted, size_t first, size_t n)
+{
+    size_t end = first + 1;
+    while (end < n && uuid_equal(&sorted[end]->saga_id, &sorted[first]->saga_id))
+        end++;
+    return end;
+}
+
+static bool apply_loaded(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
+                         size_t sagas_n, struct err *err)
+{
+    struct engine *engine = applier->engine;
+    struct arena *arena = &applier->arena;
+    int64_t now_ms = clock_real_ms();
+    struct unreleased unreleased;
+    if (!find_unreleased(applier, sorted, n, sagas, sagas_n, now_ms, &unreleased, err))
+        return false;
+    struct store_change *changes = arena_array(arena, n, sizeof *changes);
+    bool *notices = arena_array(arena, n, sizeof *notices);
+    size_t changes_n = 0;
+    for (size_t first = 0, end; first < n; first = end) {
+        struct saga *saga = find_saga(sagas, sagas_n, &sorted[first]->saga_id);
+        struct effects effects;
+        end = end_of_saga(sorted, first, n);
+        fold(applier, sorted, first, end, saga, &unreleased, now_ms, &effects);
+        if (!effects.changed)
+            continue;
+        notices[changes_n] = effects.notice;
+        changes[changes_n++] = (struct store_change){
+            .saga = saga, .history = effects.history,
+            .messages = command_messages(engine, arena, saga, effects.commands, now_ms)};
+    }
+    fault_point("engine.before_commit");
+    if (!store_save(applier->pg, changes, changes_n, err))
+        return false;
+    fault_point("engine.after_commit");
+    for (size_t i = 0; i < changes_n; i++)
+        after_commit(engine, changes[i].saga, changes[i].messages != NULL, notices[i]);
+    return true;
+}
+
+bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+{
+    arena_reset(&applier->arena);
+    struct uuid *ids = arena_array(&applier->arena, n, sizeof *ids);
+    size_t ids_n, sagas_n = 0;
+    struct saga *sagas = NULL;
+    struct happening **sorted = sort_by_saga(&applier->arena, happenings, n, ids, &ids_n);
+    if (!store_load(applier->pg, &applier->arena, applier->catalog, ids, ids_n, &sagas, &sagas_n, err))
+        return false;
+    bool ok = apply_loaded(applier, sorted, n, sagas, sagas_n, err);
+    for (size_t i = 0; i < sagas_n; i++)
+        saga_release(&sagas[i]);
+    return ok;
+}

@@ -1,0 +1,35 @@
+/* Applies events to sagas: one transaction for a batch, the events of one saga folded in order. */
+#ifndef ENGINE_APPLY_H
+#define ENGINE_APPLY_H
+
+#include "core/machine.h"
+#include "parts.h"
+
+/* An event on its way to its saga. */
+struct happening {
+    struct uuid saga_id;
+    struct event event;    /* step is resolved from step_name when there is one */
+    const char *step_name; /* NULL for events of the saga as a whole */
+    const char *refusal;   /* out: why it cannot concern any saga; static. NULL: applied */
+};
+
+/* What one thread needs to apply events. */
+struct applier {
+    struct engine *engine;
+    struct pg *pg;
+    struct catalog *catalog;
+    struct arena arena; /* reset at the start of each batch */
+};
+void applier_open(struct applier *applier, struct engine *engine, const char *name);
+void applier_close(struct applier *applier);
+
+/* All or nothing. Afterwards the relay is woken and whoever waits for an end is told. */
+MUST_CHECK bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err);
+
+/* The outbox rows of the commands, in the arena. */
+struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
+                                       const struct command *commands, int64_t now_ms);
+/* What follows a commit: the relay, the timers and the watchers hear of it. */
+void after_commit(struct engine *engine, const struct saga *saga, bool messages, bool notice);
+
+#endif

@@ -1,0 +1,26 @@
+/* The one carrier of batches. A passing error is waited out; any other halves the batch until the culprit is alone, and
+ * the culprit is set aside, visibly, so that the others go on. */
+#ifndef ENGINE_CARRIER_H
+#define ENGINE_CARRIER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct carrier {
+    void *context;
+    /* Does all of the items [first, first + n) in one transaction, or none. */
+    bool (*attempt)(void *context, size_t first, size_t n, struct err *err);
+    /* The item can never be done. */
+    void (*set_aside)(void *context, size_t item, const struct err *err);
+    const char *name;            /* for logs */
+    const atomic_bool *stopping; /* ends the waiting */
+    atomic_bool *healthy;        /* false while it waits */
+};
+
+/* False when it was asked to stop before all was done; the rest will come again. */
+bool carrier_carry(const struct carrier *carrier, size_t n);
+
+#endif

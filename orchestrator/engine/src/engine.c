@@ -1,0 +1,131 @@
+/* Starting and stopping: topics, threads, drain. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "apply.h"
+#include "base/mem.h"
+
+#define STARTS_MAX 20000
+#define REPORTS_MAX 10000
+#define LATE_MS 1000 /* a command that waited longer in the outbox has its timeout counted anew */
+
+static bool make_topics(struct engine *engine, struct err *err)
+{
+    const char *topics[] = {engine->reply_topic, engine->dead_topic};
+    return kafka_ensure_topics(engine->config.brokers, topics, 2, engine->config.partitions, err);
+}
+
+static bool start_relay(struct engine *engine, struct err *err)
+{
+    if (!engine->config.with_relay)
+        return true;
+    struct relay_config config = {.database_url = engine->config.database_url,
+                                  .schema = engine->config.schema,
+                                  .brokers = engine->config.brokers,
+                                  .dead_topic = engine->dead_topic,
+                                  .name = "saga-orchestrator relay",
+                                  .late_ms = LATE_MS,
+                                  .events = {relay_released_late, relay_refused, engine}};
+    engine->relay = relay_start(&config, err);
+    return engine->relay != NULL;
+}
+
+static bool start_thread(pthread_t *thread, bool *running, void *(*run)(void *), struct engine *engine, struct err *err)
+{
+    *running = pthread_create(thread, NULL, run, engine) == 0;
+    return *running || err_set(err, ERR_FATAL, "no thread for the engine");
+}
+
+static bool start_threads(struct engine *engine, struct err *err)
+{
+    if (!start_thread(&engine->watches_thread, &engine->watches_run, watches_run, engine, err) ||
+        !start_thread(&engine->intake_thread, &engine->intake_run, intake_run, engine, err))
+        return false;
+    return !engine->config.with_engine ||
+           (start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err) &&
+            start_thread(&engine->replies_thread, &engine->replies_run, replies_run, engine, err));
+}
+
+struct engine *engine_start(const struct engine_config *config, struct err *err)
+{
+    struct engine *engine = mem_alloc(sizeof *engine);
+    engine->config = *config;
+    wire_topic(config->prefix, "reply", engine->reply_topic);
+    wire_topic(config->prefix, "dead", engine->dead_topic);
+    engine->starts = queue_new(STARTS_MAX);
+    engine->happened = queue_new(REPORTS_MAX);
+    engine->timers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    engine->watches_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&engine->watches_lock, NULL);
+    atomic_store(&engine->intake_healthy, true);
+    atomic_store(&engine->replies_healthy, true);
+    if (make_topics(engine, err) && start_relay(engine, err) && start_threads(engine, err))
+        return engine;
+    engine_stop(engine);
+    return NULL;
+}
+
+static void wake_fd(int fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof one);
+    (void)written;
+}
+
+static void join(pthread_t thread, bool running)
+{
+    if (running)
+        pthread_join(thread, NULL);
+}
+
+/* The intake goes first, so that everything accepted is committed; the relay last, so that it sends what it can. */
+void engine_stop(struct engine *engine)
+{
+    if (!engine)
+        return;
+    queue_close(engine->starts);
+    join(engine->intake_thread, engine->intake_run);
+    atomic_store(&engine->stopping, true);
+    wake_fd(engine->timers_fd);
+    wake_fd(engine->watches_fd);
+    join(engine->replies_thread, engine->replies_run);
+    join(engine->timers_thread, engine->timers_run);
+    join(engine->watches_thread, engine->watches_run);
+    relay_stop(engine->relay);
+    struct happening *left;
+    while (queue_take(engine->happened, (void **)&left, 1))
+        free(left);
+    queue_free(engine->starts);
+    queue_free(engine->happened);
+    pthread_mutex_destroy(&engine->watches_lock);
+    close(engine->timers_fd);
+    close(engine->watches_fd);
+    free(engine);
+}
+
+bool engine_submit(struct engine *engine, struct start *start)
+{
+    return queue_push(engine->starts, start);
+}
+
+void engine_health(struct engine *engine, struct engine_health *health)
+{
+    struct relay_stats relay = {.healthy = true};
+    bool with_engine = engine->config.with_engine;
+    if (engine->relay)
+        relay_stats(engine->relay, &relay);
+    *health = (struct engine_health){
+        .database = atomic_load(&engine->intake_healthy) && (!with_engine || atomic_load(&engine->timers_healthy)),
+        .consuming = !with_engine || (atomic_load(&engine->consuming) && atomic_load(&engine->replies_healthy)),
+        .relaying = relay.healthy,
+        .started = atomic_load(&engine->started),
+        .ended = atomic_load(&engine->ended),
+        .replies = atomic_load(&engine->replies),
+        .dead_letters = atomic_load(&engine->dead_letters),
+        .set_aside = atomic_load(&engine->set_aside),
+        .published = relay.published};
+}

@@ -1,0 +1,298 @@
+/* The intake: starts that wait together are committed together. A start is answered only after its commit; when the
+ * commit's answer was lost, the ids are looked up first. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define WAIT_MS 500
+#define LOOK_TRIES 10
+#define LOOK_PAUSE_MS 200
+#define RACE_TRIES 5
+
+struct batch {
+    struct applier *applier;
+    struct start *starts[BATCH_MAX];
+    struct saga *sagas[BATCH_MAX]; /* of the starts that are still to be made, else NULL */
+    size_t n;
+};
+
+static void answer(struct start *start, enum start_result result, const char *reason)
+{
+    start->result = result;
+    snprintf(start->reason, sizeof start->reason, "%s", reason);
+    start->done(start);
+}
+
+/* Answers the start at `i` and forgets it. */
+static void settle(struct batch *batch, size_t i, enum start_result result, const char *reason)
+{
+    struct start *start = batch->starts[i];
+    if (batch->sagas[i])
+        saga_release(batch->sagas[i]);
+    batch->sagas[i] = NULL;
+    batch->starts[i] = NULL;
+    answer(start, result, reason);
+}
+
+static bool same_content(const struct start *start, const struct store_key_view *view)
+{
+    struct err err;
+    json_t *mine = json_read(start->input, start->input_len, &err);
+    json_t *theirs = json_read(view->input, strlen(view->input), &err);
+    bool same = mine && theirs && json_equal(mine, theirs) && strcmp(start->definition, view->definition) == 0;
+    json_decref(mine);
+    json_decref(theirs);
+    return same;
+}
+
+static void settle_by_key(struct batch *batch, size_t i, const struct store_key_view *view)
+{
+    batch->starts[i]->id = view->id;
+    if (same_content(batch->starts[i], view))
+        settle(batch, i, START_EXISTS, "");
+    else
+        settle(batch, i, START_CONFLICT, "the idempotency key belongs to a saga with another definition or input");
+}
+
+/* Answers the starts whose key has a saga already. */
+static bool settle_known_keys(struct batch *batch, struct err *err)
+{
+    struct arena *arena = &batch->applier->arena;
+    const char **keys = arena_array(arena, batch->n, sizeof *keys);
+    size_t *index = arena_array(arena, batch->n, sizeof *index), n = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!batch->starts[i] || !batch->starts[i]->idempotency_key)
+            continue;
+        keys[n] = batch->starts[i]->idempotency_key;
+        index[n++] = i;
+    }
+    if (!n)
+        return true;
+    struct store_key_view *views = arena_array(arena, n, sizeof *views);
+    if (!store_find_keys(batch->applier->pg, arena, keys, n, views, err))
+        return false;
+    for (size_t k = 0; k < n; k++) {
+        if (views[k].found)
+            settle_by_key(batch, index[k], &views[k]);
+    }
+    return true;
+}
+
+/* Finds the definitions; the latest version is looked up once for each name. */
+static bool find_definitions(struct batch *batch, const struct definition **out, struct err *err)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct start *start = batch->starts[i];
+        out[i] = NULL;
+        for (size_t k = 0; start && k < i && !out[i]; k++) {
+            const struct start *earlier = batch->starts[k];
+            if (earlier && out[k] && earlier->version == start->version && strcmp(earlier->definition, start->definition) == 0)
+                out[i] = out[k];
+        }
+        if (!start || out[i])
+            continue;
+        out[i] = catalog_get(batch->applier->catalog, batch->applier->pg, start->definition, start->version, err);
+        if (out[i])
+            continue;
+        if (err->kind != ERR_REFUSED)
+            return false;
+        settle(batch, i, START_NO_DEFINITION, err->text);
+    }
+    return true;
+}
+
+static struct saga *new_saga(struct arena *arena, const struct start *start, const struct definition *definition)
+{
+    struct saga *saga = arena_alloc(arena, sizeof *saga);
+    *saga = (struct saga){.id = start->id, .definition = definition, .input = start->input, .input_len = start->input_len};
+    saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
+    return saga;
+}
+
+/* Makes the sagas of the starts that are left and writes them. */
+static bool make_sagas(struct batch *batch, struct err *err)
+{
+    struct arena *arena = &batch->applier->arena;
+    struct store_change *changes = arena_array(arena, batch->n, sizeof *changes);
+    const struct definition **definitions = arena_array(arena, batch->n, sizeof *definitions);
+    size_t changes_n = 0;
+    if (!find_definitions(batch, definitions, err))
+        return false;
+    int64_t now_ms = clock_real_ms();
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!batch->starts[i])
+            continue;
+        struct effects effects = {.arena = arena, .new_id = uuid_v7};
+        struct saga *saga = new_saga(arena, batch->starts[i], definitions[i]);
+        batch->sagas[i] = saga;
+        machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, &effects);
+        changes[changes_n++] = (struct store_change){
+            .saga = saga, .is_new = true, .idempotency_key = batch->starts[i]->idempotency_key, .history = effects.history,
+            .messages = command_messages(batch->applier->engine, arena, saga, effects.commands, now_ms)};
+    }
+    fault_point("intake.before_commit");
+    return store_save(batch->applier->pg, changes, changes_n, err);
+}
+
+static void settle_created(struct batch *batch, size_t i)
+{
+    struct engine *engine = batch->applier->engine;
+    struct saga *saga = batch->sagas[i];
+    atomic_fetch_add(&engine->started, 1);
+    after_commit(engine, saga, true, saga_ended(saga->state));
+    settle(batch, i, START_CREATED, "");
+}
+
+/* The commit's answer was lost: what is there was made, the rest was not. */
+static void settle_in_doubt(struct batch *batch)
+{
+    struct uuid ids[BATCH_MAX];
+    bool exists[BATCH_MAX] = {false};
+    struct err err;
+    bool known = false;
+    for (size_t i = 0; i < batch->n; i++)
+        ids[i] = batch->starts[i] ? batch->starts[i]->id : (struct uuid){{0}};
+    for (int tries = 0; tries < LOOK_TRIES && !known; tries++) {
+        known = store_exist(batch->applier->pg, ids, batch->n, exists, &err);
+        if (!known)
+            poll(NULL, 0, LOOK_PAUSE_MS);
+    }
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!batch->starts[i])
+            continue;
+        if (exists[i])
+            settle_created(batch, i);
+        else if (known)
+            settle(batch, i, START_UNAVAILABLE, "the database went away; nothing was accepted");
+        else
+            settle(batch, i, START_UNKNOWN, "the database went away while it was asked to accept the saga");
+    }
+}
+
+static void settle_all(struct batch *batch, enum start_result result, const char *reason)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->starts[i])
+            settle(batch, i, result, reason);
+    }
+}
+
+static void process(struct batch *batch);
+
+/* Something in the batch is refused for good: halves go on by themselves until the culprit is alone. */
+static void split(struct batch *batch, const struct err *err)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->sagas[i])
+            saga_release(batch->sagas[i]);
+        batch->sagas[i] = NULL;
+        if (batch->starts[i])
+            batch->starts[left++] = batch->starts[i];
+    }
+    batch->n = left;
+    if (left == 1) {
+        atomic_fetch_add(&batch->applier->engine->set_aside, 1);
+        log_line(LOG_ERROR, "engine.start_refused", LOG_ERR(err));
+        settle(batch, 0, START_REFUSED, err->text);
+        return;
+    }
+    struct batch *half = mem_alloc(sizeof *half);
+    for (size_t part = 0; part < 2; part++) {
+        size_t first = part ? left / 2 : 0, end = part ? left : left / 2;
+        *half = (struct batch){.applier = batch->applier, .n = end - first};
+        memcpy(half->starts, batch->starts + first, half->n * sizeof half->starts[0]);
+        process(half);
+    }
+    free(half);
+}
+
+/* Answers every start of the batch. */
+static void process(struct batch *batch)
+{
+    struct engine *engine = batch->applier->engine;
+    struct err err = {0};
+    for (int tries = 0; tries < RACE_TRIES; tries++) {
+        arena_reset(&batch->applier->arena);
+        if (settle_known_keys(batch, &err) && make_sagas(batch, &err)) {
+            fault_point("intake.after_commit");
+            atomic_store(&engine->intake_healthy, true);
+            for (size_t i = 0; i < batch->n; i++) {
+                if (batch->starts[i])
+                    settle_created(batch, i);
+            }
+            return;
+        }
+        if (strcmp(err.code, "23505") != 0)
+            break; /* otherwise somebody else used one of the keys just now: look again */
+    }
+    if (err.kind != ERR_RETRY) {
+        split(batch, &err);
+        return;
+    }
+    atomic_store(&engine->intake_healthy, false);
+    log_line(LOG_WARN, "engine.starts_refused", LOG_ERR(&err), LOG_BOOL("in_doubt", err.in_doubt));
+    if (err.in_doubt)
+        settle_in_doubt(batch);
+    else
+        settle_all(batch, START_UNAVAILABLE, "the database is not available");
+}
+
+static bool has_key(const struct batch *batch, const char *key)
+{
+    for (size_t i = 0; i < batch->n && key; i++) {
+        const char *other = batch->starts[i]->idempotency_key;
+        if (other && strcmp(other, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A batch has each key once; the start that would double one waits for the next batch. */
+static void fill(struct batch *batch, struct start **taken, size_t n, struct start **left, size_t *left_n)
+{
+    *left_n = 0;
+    batch->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (*left_n || has_key(batch, taken[i]->idempotency_key)) {
+            left[(*left_n)++] = taken[i];
+            continue;
+        }
+        taken[i]->id = uuid_v7();
+        batch->starts[batch->n] = taken[i];
+        batch->sagas[batch->n++] = NULL;
+    }
+}
+
+void *intake_run(void *argument)
+{
+    struct engine *engine = argument;
+    struct applier applier;
+    struct batch *batch = mem_alloc(sizeof *batch);
+    struct start *taken[BATCH_MAX];
+    size_t n = 0;
+    applier_open(&applier, engine, "saga-orchestrator intake");
+    batch->applier = &applier;
+    while (n || !queue_closed(engine->starts) || queue_len(engine->starts)) {
+        n += n ? queue_take(engine->starts, (void **)taken + n, BATCH_MAX - n)
+               : queue_wait(engine->starts, (void **)taken, BATCH_MAX, WAIT_MS);
+        struct start *left[BATCH_MAX];
+        size_t left_n;
+        fill(batch, taken, n, left, &left_n);
+        if (batch->n)
+            process(batch);
+        memcpy(taken, left, left_n * sizeof left[0]);
+        n = left_n;
+    }
+    applier_close(&applier);
+    free(batch);
+    return NULL;
+}

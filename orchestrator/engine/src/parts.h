@@ -1,0 +1,54 @@
+/* The engine's parts and how they reach each other. */
+#ifndef ENGINE_PARTS_H
+#define ENGINE_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/queue.h"
+#include "engine/engine.h"
+#include "kafka/kafka.h"
+#include "relay/relay.h"
+#include "store/store.h"
+
+#define BATCH_MAX 500
+
+struct happening;
+
+struct engine {
+    struct engine_config config;
+    char reply_topic[WIRE_TOPIC_MAX], dead_topic[WIRE_TOPIC_MAX];
+    atomic_bool stopping;
+    struct relay *relay; /* NULL: another process has it */
+
+    pthread_t replies_thread, timers_thread, intake_thread, watches_thread;
+    bool replies_run, timers_run, intake_run, watches_run;
+    struct queue *starts;    /* of struct start */
+    struct queue *happened;  /* of struct happening, from the relay, for the timers' thread */
+    atomic_llong next_wake_ms; /* what the timers' thread sleeps until */
+    int timers_fd;
+
+    pthread_mutex_t watches_lock;
+    struct watch *watches;
+    int watches_fd;
+
+    atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;
+    atomic_ullong started, ended, replies, dead_letters, set_aside;
+};
+
+void *replies_run(void *engine);
+void *timers_run(void *engine);
+void *intake_run(void *engine);
+void *watches_run(void *engine);
+
+/* Any thread: the saga ended or stalled. */
+void watches_tell(struct engine *engine, const struct uuid *id);
+/* Any thread: a saga must be woken at `wake_ms`. */
+void timers_hint(struct engine *engine, int64_t wake_ms);
+/* Any thread: applied soon by the timers' thread, which frees it. Made of one allocation. */
+void timers_apply(struct engine *engine, struct happening *happening);
+/* The events by which the relay reports to the core. */
+void relay_released_late(void *engine, const struct wire_message *message, int64_t at_ms);
+void relay_refused(void *engine, const struct wire_message *message, const struct err *err);
+
+#endif

@@ -1,0 +1,143 @@
+/* Whoever waits for a saga's end. This process's own ends are told at once; those that another process brought about are
+ * found by a look at the database. */
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "parts.h"
+
+#define LOOK_EVERY_MS 250
+
+/* Takes out of the list what `match` says; the caller calls their `done` without the lock. */
+static struct watch *take(struct engine *engine, bool (*match)(const struct watch *, const void *), const void *argument)
+{
+    struct watch *taken = NULL;
+    pthread_mutex_lock(&engine->watches_lock);
+    for (struct watch **at = &engine->watches; *at;) {
+        struct watch *watch = *at;
+        if (!match(watch, argument)) {
+            at = &watch->next;
+            continue;
+        }
+        *at = watch->next;
+        watch->next = taken;
+        taken = watch;
+    }
+    pthread_mutex_unlock(&engine->watches_lock);
+    return taken;
+}
+
+static void finish(struct watch *watches)
+{
+    for (struct watch *watch = watches, *next; watch; watch = next) {
+        next = watch->next;
+        watch->done(watch);
+    }
+}
+
+static bool has_id(const struct watch *watch, const void *id)
+{
+    return uuid_equal(&watch->id, id);
+}
+
+static bool is_over(const struct watch *watch, const void *now_ms)
+{
+    return watch->deadline_ms <= *(const int64_t *)now_ms;
+}
+
+static bool any(const struct watch *watch, const void *argument)
+{
+    (void)watch, (void)argument;
+    return true;
+}
+
+void watches_tell(struct engine *engine, const struct uuid *id)
+{
+    finish(take(engine, has_id, id));
+}
+
+static void wake(struct engine *engine)
+{
+    uint64_t one = 1;
+    ssize_t written = write(engine->watches_fd, &one, sizeof one);
+    (void)written;
+}
+
+void engine_watch(struct engine *engine, struct watch *watch)
+{
+    if (atomic_load(&engine->stopping)) {
+        watch->done(watch);
+        return;
+    }
+    pthread_mutex_lock(&engine->watches_lock);
+    watch->looked_at = false;
+    watch->next = engine->watches;
+    engine->watches = watch;
+    pthread_mutex_unlock(&engine->watches_lock);
+    wake(engine);
+}
+
+/* The sagas that are watched; `only_new`: those that were never looked at. */
+static size_t list_ids(struct engine *engine, bool only_new, struct uuid *ids)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&engine->watches_lock);
+    for (struct watch *watch = engine->watches; watch && n < BATCH_MAX; watch = watch->next) {
+        if (only_new && watch->looked_at)
+            continue;
+        watch->looked_at = true;
+        ids[n++] = watch->id;
+    }
+    pthread_mutex_unlock(&engine->watches_lock);
+    return n;
+}
+
+static void look(struct engine *engine, bool only_new, struct pg *pg)
+{
+    struct uuid ids[BATCH_MAX];
+    bool settled[BATCH_MAX];
+    struct err err;
+    size_t n = list_ids(engine, only_new, ids);
+    if (n && !store_settled(pg, ids, n, settled, &err)) {
+        log_line(LOG_DEBUG, "engine.watches_blind", LOG_ERR(&err));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (settled[i])
+            watches_tell(engine, &ids[i]);
+    }
+}
+
+static bool is_idle(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    bool idle = !engine->watches;
+    pthread_mutex_unlock(&engine->watches_lock);
+    return idle;
+}
+
+void *watches_run(void *argument)
+{
+    struct engine *engine = argument;
+    struct pg *pg = pg_new(engine->config.database_url, engine->config.schema, "saga-orchestrator watches", PG_HOT);
+    int64_t looked_ms = clock_mono_ms();
+    while (!atomic_load(&engine->stopping)) {
+        struct pollfd fd = {.fd = engine->watches_fd, .events = POLLIN};
+        uint64_t count;
+        if (poll(&fd, 1, is_idle(engine) ? -1 : LOOK_EVERY_MS) > 0) {
+            ssize_t got = read(engine->watches_fd, &count, sizeof count);
+            (void)got;
+        }
+        int64_t now_ms = clock_mono_ms();
+        bool only_new = now_ms - looked_ms < LOOK_EVERY_MS; /* a saga may have ended before it was watched */
+        look(engine, only_new, pg);
+        looked_ms = only_new ? looked_ms : now_ms;
+        finish(take(engine, is_over, &now_ms));
+    }
+    finish(take(engine, any, NULL));
+    pg_free(pg);
+    return NULL;
+}

@@ -1,0 +1,373 @@
+/* The engine on the real servers, against a participant made of a few lines: starts, replies, timers, compensation. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "kafka/kafka.h"
+#include "servers.h"
+#include "store/store.h"
+#include "suite.h"
+
+#define OK(call) ck_assert_msg((call), "%s: %s", #call, err.text)
+
+static struct err err;
+static struct pg *pg;
+static struct arena arena;
+static char *name; /* schema and topic prefix */
+static struct engine *engine;
+
+/* ---- a participant: one service, answers as the command's input says ---- */
+
+static pthread_t participant;
+static atomic_bool participant_stops;
+static atomic_int participating;
+static char seen[4096]; /* "a1 b1 A1": read after the participant has ended */
+
+static void ignore_report(void *context, void *tag, const struct err *fault)
+{
+    (void)context, (void)tag, (void)fault;
+}
+
+static void send_reply(struct kafka_producer *producer, const struct wire_command *command, const char *value)
+{
+    char topic[WIRE_TOPIC_MAX], saga[UUID_TEXT_MAX], round[16], attempt[16];
+    uuid_format(&command->about.saga_id, saga);
+    snprintf(round, sizeof round, "%d", command->about.round);
+    snprintf(attempt, sizeof attempt, "%d", command->about.attempt);
+    const char *headers[][2] = {{"ce_type", "saga.reply"},       {"saga-protocol", WIRE_PROTOCOL},
+                                {"saga-namespace", "default"},   {"saga-id", saga},
+                                {"saga-step", command->about.step}, {"saga-kind", command->about.kind},
+                                {"saga-round", round},           {"saga-attempt", attempt}};
+    struct wire_message message = {.topic = wire_topic(name, "reply", topic), .key = saga, .key_len = strlen(saga),
+                                   .value = value, .value_len = strlen(value)};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
+    struct err fault;
+    ck_assert(kafka_send(producer, &message, NULL, &fault));
+}
+
+/* The step's input is a list of answers, one an attempt; compensations always succeed. */
+static void answer(struct kafka_producer *producer, const struct wire_command *command)
+{
+    struct err fault;
+    json_t *input = json_read(command->value, command->value_len, &fault);
+    size_t last = json_array_size(input) ? json_array_size(input) - 1 : 0;
+    size_t at = (size_t)command->about.attempt - 1 < last ? (size_t)command->about.attempt - 1 : last;
+    const char *word = json_string_value(json_array_get(input, at));
+    bool compensation = strcmp(command->about.kind, "compensation") == 0;
+    if (compensation || !word || strcmp(word, "ok") == 0)
+        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
+    else if (strcmp(word, "no") == 0)
+        send_reply(producer, command, "{\"outcome\":\"failed\",\"error\":{\"code\":\"no\"}}");
+    else if (strcmp(word, "busy") == 0)
+        send_reply(producer, command, "{\"outcome\":\"retry\",\"retry_after\":\"20ms\"}");
+    else if (strcmp(word, "twice") == 0) {
+        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
+        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":8}}");
+    } /* else "silent" */
+    json_decref(input);
+    size_t len = strlen(seen);
+    snprintf(seen + len, sizeof seen - len, "%s%c%d", len ? " " : "",
+             compensation ? command->about.step[0] - 32 : command->about.step[0], command->about.attempt);
+}
+
+static void *participate(void *argument)
+{
+    (void)argument;
+    char topic[WIRE_TOPIC_MAX];
+    struct err fault;
+    const char *topics[] = {wire_command_topic(name, "s", topic)};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "participant", name, NULL, topics, 1};
+    struct kafka_consumer *consumer = kafka_consumer_new(&config, &fault);
+    struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "participant", ignore_report, NULL, &fault);
+    while (!atomic_load(&participant_stops)) {
+        struct kafka_record *records[100];
+        struct arena scratch = {0};
+        size_t n = 0;
+        ck_assert(kafka_receive(consumer, records, 100, 20, &n, &fault));
+        atomic_store(&participating, kafka_partitions(consumer) > 0);
+        for (size_t i = 0; i < n; i++) {
+            struct wire_message message;
+            struct wire_command command;
+            kafka_record_message(records[i], &message);
+            ck_assert(wire_command_read(&scratch, &message, &command, &fault));
+            answer(producer, &command);
+        }
+        kafka_producer_poll(producer, 0);
+        kafka_done(consumer, records, n);
+        for (size_t i = 0; i < n; i++)
+            kafka_record_free(records[i]);
+        arena_free(&scratch);
+    }
+    kafka_consumer_free(consumer);
+    kafka_producer_free(producer);
+    return NULL;
+}
+
+/* ---- the world ---- */
+
+static const char *const definition =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.a}\",\"timeout\":\"300ms\","
+    "\"retry\":{\"max_attempts\":3,\"initial\":\"20ms\"}},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.b}\",\"timeout\":\"10s\"},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.c}\",\"timeout\":\"10s\"}]}";
+
+static void start_engine(void)
+{
+    struct engine_config config = {.database_url = servers_database_url(), .schema = name, .brokers = servers_kafka_brokers(),
+                                   .prefix = name, .partitions = 4, .with_engine = true, .with_relay = true};
+    engine = engine_start(&config, &err);
+    OK(engine != NULL);
+}
+
+static void await_count(atomic_int *count, int n)
+{
+    int64_t deadline = clock_mono_ms() + 30000;
+    while (atomic_load(count) < n && clock_mono_ms() < deadline)
+        usleep(2000);
+    ck_assert_int_eq(atomic_load(count), n);
+}
+
+static void await_ready(void)
+{
+    struct engine_health health = {0};
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (clock_mono_ms() < deadline && !(health.database && health.consuming && health.relaying)) {
+        usleep(10000);
+        engine_health(engine, &health);
+    }
+    ck_assert(health.database && health.consuming && health.relaying);
+}
+
+static void open_world(void)
+{
+    int applied, version;
+    bool created;
+    char topic[WIRE_TOPIC_MAX];
+    struct problems problems = {0};
+    name = servers_unique_name();
+    pg = pg_new(servers_database_url(), name, "engine_test", PG_HOT);
+    OK(store_migrate(pg, &applied, &err));
+    json_t *source = json_read(definition, strlen(definition), &err);
+    struct definition *d = definition_read(source, &problems);
+    OK(store_put_definition(pg, d, &version, &created, &err));
+    definition_free(d);
+    json_decref(source);
+    const char *topics[] = {wire_command_topic(name, "s", topic)};
+    OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 4, &err));
+    ck_assert_int_eq(pthread_create(&participant, NULL, participate, NULL), 0);
+    start_engine();
+    await_ready();
+    await_count(&participating, 1);
+}
+
+static void close_world(void)
+{
+    engine_stop(engine);
+    atomic_store(&participant_stops, true);
+    pthread_join(participant, NULL);
+    pg_free(pg);
+    arena_free(&arena);
+    free(name);
+}
+
+static atomic_int answered;
+
+static void on_start(struct start *start)
+{
+    (void)start;
+    atomic_fetch_add(&answered, 1);
+}
+
+static struct start submit(const char *definition_name, const char *input, const char *key)
+{
+    struct start start = {.definition = definition_name, .input = input, .input_len = strlen(input),
+                          .idempotency_key = key, .done = on_start};
+    atomic_store(&answered, 0);
+    ck_assert(engine_submit(engine, &start));
+    await_count(&answered, 1);
+    return start;
+}
+
+static atomic_int watched;
+
+static void on_watch(struct watch *watch)
+{
+    (void)watch;
+    atomic_fetch_add(&watched, 1);
+}
+
+static struct store_saga_view await_end(const struct uuid *id)
+{
+    struct watch watch = {.id = *id, .deadline_ms = clock_mono_ms() + 20000, .done = on_watch};
+    struct store_saga_view view;
+    bool found;
+    atomic_store(&watched, 0);
+    engine_watch(engine, &watch);
+    await_count(&watched, 1);
+    OK(store_get_saga(pg, &arena, id, &view, &found, &err));
+    ck_assert(found);
+    return view;
+}
+
+static void check_saga(const char *input, const char *expected_state, const char *expected_commands)
+{
+    seen[0] = '\0';
+    struct start start = submit("d", input, NULL);
+    ck_assert_int_eq(start.result, START_CREATED);
+    struct store_saga_view view = await_end(&start.id);
+    ck_assert_msg(strcmp(view.state, expected_state) == 0, "%s: %s after %s", input, view.state, seen);
+    ck_assert_msg(strcmp(seen, expected_commands) == 0, "%s: %s", input, seen);
+}
+
+START_TEST(sagas_run_to_their_end)
+{
+    open_world();
+    struct start first = submit("d", "{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", NULL);
+    await_end(&first.id); /* either way: a new broker's first answers may take longer than this definition's timeouts */
+    check_saga("{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", "COMPLETED", "a1 b1 c1");
+    check_saga("{\"a\":[\"no\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", "COMPENSATED", "a1");
+    check_saga("{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"no\"]}", "COMPENSATED", "a1 b1 c1 B1 A1");
+    check_saga("{\"a\":[\"busy\",\"busy\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", "COMPLETED", "a1 a2 a3 b1 c1");
+    check_saga("{\"a\":[\"silent\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", "COMPLETED", "a1 a2 b1 c1");
+    check_saga("{\"a\":[\"silent\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", "COMPENSATED", "a1 a2 a3 A1");
+    check_saga("{\"a\":[\"twice\"],\"b\":[\"twice\"],\"c\":[\"ok\"]}", "COMPLETED", "a1 b1 c1");
+    check_saga("{\"a\":[\"ok\"],\"c\":[\"ok\"]}", "COMPENSATED", "a1 A1"); /* b's input leads nowhere */
+    close_world();
+}
+END_TEST
+
+START_TEST(keys_and_definitions_are_answered)
+{
+    open_world();
+    const char *input = "{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}";
+    struct start first = submit("d", input, "k1");
+    ck_assert_int_eq(first.result, START_CREATED);
+    struct start again = submit("d", "{\"b\":[\"ok\"],\"a\":[\"ok\"],\"c\":[\"ok\"]}", "k1");
+    ck_assert_int_eq(again.result, START_EXISTS);
+    ck_assert(uuid_equal(&first.id, &again.id));
+    struct start other = submit("d", "{}", "k1");
+    ck_assert_int_eq(other.result, START_CONFLICT);
+    struct start missing = submit("nothing", "{}", NULL);
+    ck_assert_int_eq(missing.result, START_NO_DEFINITION);
+    struct start twins[40];
+    atomic_store(&answered, 0);
+    for (int i = 0; i < 40; i++) {
+        twins[i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input), .idempotency_key = "k2",
+                                  .done = on_start};
+        ck_assert(engine_submit(engine, &twins[i]));
+    }
+    await_count(&answered, 40);
+    int created = 0;
+    for (int i = 0; i < 40; i++) {
+        created += twins[i].result == START_CREATED;
+        ck_assert(uuid_equal(&twins[i].id, &twins[0].id));
+    }
+    ck_assert_int_eq(created, 1);
+    close_world();
+}
+END_TEST
+
+static void send_raw(const char *value, size_t len, const char *saga_id, const char *step)
+{
+    char topic[WIRE_TOPIC_MAX];
+    struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "raw", ignore_report, NULL, &err);
+    const char *headers[][2] = {{"ce_type", "saga.reply"}, {"saga-protocol", "1"}, {"saga-namespace", "default"},
+                                {"saga-id", saga_id}, {"saga-step", step}, {"saga-kind", "action"},
+                                {"saga-round", "1"}, {"saga-attempt", "1"}};
+    struct wire_message message = {.topic = wire_topic(name, "reply", topic), .value = value, .value_len = len};
+    for (size_t i = 0; i < 8 && saga_id; i++)
+        message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
+    OK(kafka_send(producer, &message, NULL, &err));
+    int64_t deadline = clock_mono_ms() + 10000;
+    while (!kafka_producer_poll(producer, 100) && clock_mono_ms() < deadline)
+        ;
+    kafka_producer_free(producer);
+}
+
+START_TEST(bad_replies_go_to_the_dead_letters_and_the_rest_goes_on)
+{
+    open_world();
+    const char *good = "{\"outcome\":\"succeeded\",\"output\":1}";
+    struct start start = submit("d", "{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", NULL);
+    char id[UUID_TEXT_MAX];
+    uuid_format(&start.id, id);
+    send_raw("not json\0\xff", 10, NULL, NULL);
+    send_raw("{", 1, id, "a");
+    send_raw(good, strlen(good), id, "nothing");
+    send_raw(good, strlen(good), "0197c0de-0000-7000-8000-00000000000a", "a");
+    struct engine_health health = {0};
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (health.dead_letters < 4 && clock_mono_ms() < deadline) {
+        usleep(10000);
+        engine_health(engine, &health);
+    }
+    ck_assert_uint_eq(health.dead_letters, 4);
+    struct store_saga_view view = await_end(&start.id);
+    ck_assert_str_eq(view.state, "COMPLETED");
+    char topic[WIRE_TOPIC_MAX];
+    const char *topics[] = {wire_topic(name, "dead", topic)};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", "dead", NULL, topics, 1};
+    struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
+    int got = 0;
+    while (got < 4 && clock_mono_ms() < deadline) {
+        struct kafka_record *record;
+        size_t n;
+        OK(kafka_receive(consumer, &record, 1, 100, &n, &err));
+        if (!n)
+            continue;
+        struct wire_message message;
+        kafka_record_message(record, &message);
+        ck_assert_ptr_nonnull(wire_header(&arena, &message, "saga-dead-reason"));
+        kafka_record_free(record);
+        got++;
+    }
+    ck_assert_int_eq(got, 4);
+    kafka_consumer_free(consumer);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_stopped_engine_goes_on_where_it_was)
+{
+    enum { N = 100 };
+    open_world();
+    struct start starts[N];
+    const char *input = "{\"a\":[\"busy\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"no\"]}";
+    atomic_store(&answered, 0);
+    for (int i = 0; i < N; i++) {
+        starts[i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input), .done = on_start};
+        ck_assert(engine_submit(engine, &starts[i]));
+    }
+    await_count(&answered, N);
+    for (int i = 0; i < 3; i++) {
+        engine_stop(engine);
+        start_engine();
+    }
+    await_ready();
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(starts[i].result, START_CREATED);
+        struct store_saga_view view = await_end(&starts[i].id);
+        ck_assert_str_eq(view.state, "COMPENSATED");
+    }
+    close_world();
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &sagas_run_to_their_end,
+    &keys_and_definitions_are_answered,
+    &bad_replies_go_to_the_dead_letters_and_the_rest_goes_on,
+    &a_stopped_engine_goes_on_where_it_was,
+    NULL,
+};
+static const struct suite_case cases[] = {{"engine", tests, 120}};
+SUITE_MAIN("engine", cases)
