@@ -347,12 +347,25 @@ static void roll_back(struct pg *pg)
     pg_rows_free(rollback.rows);
 }
 
-bool pg_run(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err)
+static void check_calls(struct pg_call *calls, size_t calls_n)
 {
     if (calls_n == 0 || calls_n > CALLS_MAX)
         abort(); /* a caller's mistake, not an input */
     for (size_t i = 0; i < calls_n; i++)
         calls[i].rows = NULL;
+}
+
+bool pg_try(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err)
+{
+    check_calls(calls, calls_n);
+    if (!pg_connected(pg) || PQtransactionStatus(pg->conn) == PQTRANS_IDLE)
+        return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
+    return run(pg, calls, calls_n, err);
+}
+
+bool pg_run(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err)
+{
+    check_calls(calls, calls_n);
     if (!pg_connect(pg, err))
         return false;
     if (run(pg, calls, calls_n, err))

@@ -7,7 +7,7 @@
 #include "apply.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "carrier.h"
+#include "service/carrier.h"
 
 #define RECEIVE_MS 500
 #define REBUILD_PAUSE_MS 1000

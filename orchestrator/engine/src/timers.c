@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "carrier.h"
+#include "service/carrier.h"
 
 #define LOOK_EVERY_MS 1000
 #define PUT_OFF_MS 60000 /* what cannot be woken is left alone for so long */

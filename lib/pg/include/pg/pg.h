@@ -98,6 +98,8 @@ extern const struct pg_statement PG_BEGIN, PG_COMMIT, PG_ROLLBACK;
 /* Sends the calls together, then reads their results: one round trip. All or nothing: on failure no `rows` is set, an
  * open transaction is rolled back, and `err` says what to do; err->in_doubt when a commit may have happened. */
 MUST_CHECK bool pg_run(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err);
+/* As pg_run inside an open transaction, but a failing statement leaves it open, good for ROLLBACK TO a savepoint only. */
+MUST_CHECK bool pg_try(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err);
 /* pg_run of one call. */
 MUST_CHECK bool pg_call(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
                         struct pg_rows **rows, struct err *err);

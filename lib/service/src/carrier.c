@@ -1,4 +1,4 @@
-#include "carrier.h"
+#include "service/carrier.h"
 
 #include <poll.h>
 
@@ -18,7 +18,7 @@ static bool attempt_until_decided(const struct carrier *carrier, size_t first, s
         if (pause_ms > PAUSE_MIN_MS) {
             atomic_store(carrier->healthy, false);
             if (!waiting)
-                log_line(LOG_WARN, "engine.waiting", LOG_STR("batch", carrier->name), LOG_ERR(err));
+                log_line(LOG_WARN, "batch.waiting", LOG_STR("batch", carrier->name), LOG_ERR(err));
             waiting = true;
         }
         poll(NULL, 0, pause_ms);
@@ -26,7 +26,7 @@ static bool attempt_until_decided(const struct carrier *carrier, size_t first, s
     }
     atomic_store(carrier->healthy, true);
     if (waiting && ok)
-        log_line(LOG_INFO, "engine.recovered", LOG_STR("batch", carrier->name));
+        log_line(LOG_INFO, "batch.recovered", LOG_STR("batch", carrier->name));
     return ok;
 }
 
@@ -38,7 +38,7 @@ static bool carry(const struct carrier *carrier, size_t first, size_t n)
     if (err.kind == ERR_RETRY)
         return false; /* asked to stop */
     if (n == 1) {
-        log_line(LOG_ERROR, "engine.set_aside", LOG_STR("batch", carrier->name), LOG_ERR(&err));
+        log_line(LOG_ERROR, "batch.set_aside", LOG_STR("batch", carrier->name), LOG_ERR(&err));
         carrier->set_aside(carrier->context, first, &err);
         return true;
     }

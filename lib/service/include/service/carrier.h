@@ -1,7 +1,7 @@
 /* The one carrier of batches. A passing error is waited out; any other halves the batch until the culprit is alone, and
  * the culprit is set aside, visibly, so that the others go on. */
-#ifndef ENGINE_CARRIER_H
-#define ENGINE_CARRIER_H
+#ifndef SERVICE_CARRIER_H
+#define SERVICE_CARRIER_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
