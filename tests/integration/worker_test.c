@@ -1,0 +1,368 @@
+/* workers/sdk through a real worker binary (payment): each command takes effect at most once, whatever comes how often and
+ * in which order, and whenever the worker is killed. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "kafka/kafka.h"
+#include "pg/pg.h"
+#include "process.h"
+#include "servers.h"
+#include "suite.h"
+
+#define OK(call) ck_assert_msg((call), "%s: %s", #call, err.text)
+
+static struct err err;
+static struct arena arena;
+static char *name, *log_path; /* name: schema and topic prefix */
+static struct pg *pg;
+static struct kafka_producer *producer;
+static struct kafka_consumer *replies;
+static pid_t worker;
+
+static void ignore_report(void *context, void *tag, const struct err *fault)
+{
+    (void)context, (void)tag;
+    ck_assert_ptr_null(fault);
+}
+
+static void start_worker(const char *fault)
+{
+    const char *arguments[] = {"--database-url", servers_database_url(), "--worker-schema", name, "--kafka-brokers",
+                               servers_kafka_brokers(), "--topic-prefix", name, "--partitions", "1", "--instance", "one", NULL};
+    static int starts;
+    char *part = mem_printf("worker-%d", ++starts);
+    free(log_path);
+    log_path = process_log_path(name, part);
+    worker = process_start("saga-worker-payment", arguments, log_path, fault);
+    free(part);
+    process_await_log(log_path, "ready", 30);
+}
+
+static void open_world(void)
+{
+    char topic[WIRE_TOPIC_MAX];
+    name = servers_unique_name();
+    const char *topics[] = {wire_topic(name, "reply", topic)};
+    OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 1, &err));
+    pg = pg_new(servers_database_url(), name, "worker_test", PG_ADHOC);
+    producer = kafka_producer_new(servers_kafka_brokers(), "test", ignore_report, NULL, &err);
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, topics, 1};
+    replies = kafka_consumer_new(&config, &err);
+    start_worker(NULL);
+}
+
+static void close_world(void)
+{
+    ck_assert_int_eq(process_stop(worker, 10), 0);
+    kafka_consumer_free(replies);
+    kafka_producer_free(producer);
+    pg_free(pg);
+    arena_free(&arena);
+    free(name);
+    free(log_path);
+}
+
+/* ---- commands and replies ---- */
+
+static struct wire_command charge_of(struct uuid saga_id, const char *value)
+{
+    return (struct wire_command){.id = uuid_v7(), .about = {"default", saga_id, "charge_payment", "action", 1, 1},
+                                 .action = "charge", .source = "test", .value = value, .value_len = strlen(value)};
+}
+
+static struct wire_command refund_of(struct uuid saga_id, const char *output)
+{
+    char *value = arena_printf(&arena, "{\"input\":{\"account\":\"alice\",\"amount\":500},\"output\":%s}", output);
+    struct wire_command command = charge_of(saga_id, value);
+    command.about.kind = "compensation";
+    command.action = "refund";
+    return command;
+}
+
+static void send_command(const struct wire_command *command)
+{
+    char topic[WIRE_TOPIC_MAX], id[UUID_TEXT_MAX], saga[UUID_TEXT_MAX], round[12], attempt[12], time[CLOCK_TEXT_MAX];
+    snprintf(round, sizeof round, "%d", command->about.round);
+    snprintf(attempt, sizeof attempt, "%d", command->about.attempt);
+    const char *headers[][2] = {{"ce_type", "saga.command"}, {"saga-protocol", WIRE_PROTOCOL},
+                                {"ce_id", uuid_format(&command->id, id)}, {"saga-namespace", "default"},
+                                {"saga-id", uuid_format(&command->about.saga_id, saga)}, {"saga-step", command->about.step},
+                                {"saga-kind", command->about.kind}, {"saga-action", command->action},
+                                {"saga-round", round}, {"saga-attempt", attempt},
+                                {"saga-deadline", command->deadline_ms ? clock_format(command->deadline_ms, time) : NULL}};
+    struct wire_message message = {.topic = wire_command_topic(name, "payment", topic), .key = saga, .key_len = strlen(saga),
+                                   .value = command->value, .value_len = command->value_len};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        if (headers[i][1])
+            message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
+    }
+    OK(kafka_send(producer, &message, NULL, &err));
+    kafka_producer_poll(producer, 0);
+}
+
+static struct wire_reply next_reply(void)
+{
+    struct kafka_record *record;
+    size_t n = 0;
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (!n && clock_mono_ms() < deadline) {
+        kafka_producer_poll(producer, 0);
+        OK(kafka_receive(replies, &record, 1, 50, &n, &err));
+    }
+    ck_assert_msg(n == 1, "no reply came");
+    struct wire_message message;
+    struct wire_reply reply;
+    kafka_record_message(record, &message);
+    OK(wire_reply_read(&arena, &message, &reply, &err));
+    kafka_record_free(record);
+    return reply;
+}
+
+static struct wire_reply ask(const struct wire_command *command)
+{
+    send_command(command);
+    struct wire_reply reply = next_reply();
+    ck_assert(uuid_equal(&reply.about.saga_id, &command->about.saga_id));
+    ck_assert_str_eq(reply.about.kind, command->about.kind);
+    ck_assert_int_eq(reply.about.attempt, command->about.attempt);
+    return reply;
+}
+
+static int64_t number(const struct pg_statement *statement)
+{
+    struct pg_rows *rows = NULL;
+    OK(pg_call(pg, statement, NULL, &rows, &err));
+    int64_t value = pg_get_int(rows, 0, 0);
+    pg_rows_free(rows);
+    return value;
+}
+
+static int64_t charges(void)
+{
+    static const struct pg_statement s = {"charges", "SELECT count(*) FROM charge WHERE NOT refunded"};
+    return number(&s);
+}
+
+static int64_t spent(void)
+{
+    static const struct pg_statement s = {"spent", "SELECT 1000000000000 - balance FROM account WHERE id = 'alice'"};
+    return number(&s);
+}
+
+static int64_t inbox_rows(void)
+{
+    static const struct pg_statement s = {"inbox_rows", "SELECT count(*) FROM inbox"};
+    return number(&s);
+}
+
+static const char *const good = "{\"account\":\"alice\",\"amount\":500}";
+
+/* ---- the tests ---- */
+
+START_TEST(a_repeated_command_takes_effect_once_and_is_answered_alike)
+{
+    open_world();
+    struct wire_command command = charge_of(uuid_v7(), good);
+    struct wire_reply first = ask(&command);
+    ck_assert_str_eq(first.outcome, "succeeded");
+    for (int i = 0; i < 3; i++) {
+        command.about.attempt++;
+        struct wire_reply again = ask(&command);
+        ck_assert_str_eq(again.outcome, "succeeded");
+        ck_assert_str_eq(again.output, first.output);
+    }
+    for (int i = 0; i < 5; i++)
+        send_command(&command); /* in one batch */
+    for (int i = 0; i < 5; i++)
+        ck_assert_str_eq(next_reply().output, first.output);
+    ck_assert_int_eq(charges(), 1);
+    ck_assert_int_eq(spent(), 500);
+    struct wire_command refund = refund_of(command.about.saga_id, first.output);
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(ask(&refund).outcome, "succeeded");
+    ck_assert_int_eq(spent(), 0);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_compensation_that_comes_first_fences_the_action)
+{
+    open_world();
+    struct uuid saga = uuid_v7();
+    struct wire_command charge = charge_of(saga, good), refund = refund_of(saga, "null");
+    ck_assert_str_eq(ask(&refund).outcome, "succeeded"); /* nothing to undo */
+    struct wire_reply late = ask(&charge);
+    ck_assert_str_eq(late.outcome, "failed");
+    ck_assert_ptr_nonnull(strstr(late.error, "\"refused\""));
+    charge.about.round = 2; /* no round opens a fence */
+    ck_assert_str_eq(ask(&charge).outcome, "failed");
+    ck_assert_int_eq(charges(), 0);
+    ck_assert_int_eq(spent(), 0);
+    close_world();
+}
+END_TEST
+
+START_TEST(refusals_have_reasons_and_are_recorded)
+{
+    static const struct {
+        const char *value, *code;
+    } bad[] = {{"{\"account\":\"mallory\",\"amount\":500}", "card_declined"},
+               {"{\"account\":\"bob\",\"amount\":500}", "card_declined"},
+               {"{\"account\":\"alice\",\"amount\":500001}", "card_declined"},
+               {"{\"account\":\"nobody\",\"amount\":500}", "unknown_account"},
+               {"{\"account\":\"alice\",\"amount\":\"much\"}", "bad_input"},
+               {"{\"amount\":5}", "bad_input"},
+               {"[]", "bad_input"}};
+    open_world();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct wire_command command = charge_of(uuid_v7(), bad[i].value);
+        struct wire_reply reply = ask(&command);
+        ck_assert_str_eq(reply.outcome, "failed");
+        ck_assert_msg(strstr(reply.error, bad[i].code) != NULL, "%s: %s", bad[i].value, reply.error);
+    }
+    struct wire_command unknown = charge_of(uuid_v7(), good);
+    unknown.action = "dance";
+    ck_assert_ptr_nonnull(strstr(ask(&unknown).error, "unknown_action"));
+    ck_assert_int_eq(inbox_rows(), 8);
+    struct wire_command late = charge_of(uuid_v7(), good);
+    late.deadline_ms = clock_real_ms() - 1000;
+    ck_assert_ptr_nonnull(strstr(ask(&late).error, "deadline_passed"));
+    ck_assert_int_eq(charges(), 0);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_passing_fault_leaves_no_record)
+{
+    open_world();
+    struct wire_command command = charge_of(uuid_v7(), "{\"account\":\"slow-bank\",\"amount\":500}");
+    ck_assert_str_eq(ask(&command).outcome, "retry");
+    ck_assert_int_eq(inbox_rows(), 0);
+    command.about.attempt = 2;
+    ck_assert_str_eq(ask(&command).outcome, "retry");
+    command.about.attempt = 3;
+    ck_assert_str_eq(ask(&command).outcome, "succeeded");
+    ck_assert_int_eq(charges(), 1);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_higher_round_reopens_only_a_refusal)
+{
+    static const struct pg_statement unblock = {"unblock", "UPDATE account SET blocked = false WHERE id = 'mallory'"};
+    open_world();
+    struct wire_command command = charge_of(uuid_v7(), "{\"account\":\"mallory\",\"amount\":500}");
+    ck_assert_str_eq(ask(&command).outcome, "failed");
+    OK(pg_call(pg, &unblock, NULL, NULL, &err));
+    ck_assert_str_eq(ask(&command).outcome, "failed"); /* the record stands */
+    command.about.round = 2;
+    ck_assert_str_eq(ask(&command).outcome, "succeeded");
+    command.about.round = 1;
+    ck_assert_str_eq(ask(&command).outcome, "succeeded"); /* answered from the record */
+    command.about.round = 3;
+    ck_assert_str_eq(ask(&command).outcome, "succeeded");
+    ck_assert_int_eq(charges(), 1);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_refusal_by_the_database_is_an_answer_and_spoils_nothing_else)
+{
+    static const struct pg_statement trap = {
+        "trap", "ALTER TABLE charge ADD CONSTRAINT no_sevens CHECK (amount <> 777)"};
+    open_world();
+    OK(pg_call(pg, &trap, NULL, NULL, &err));
+    struct wire_command commands[6];
+    for (int i = 0; i < 6; i++) {
+        commands[i] = charge_of(uuid_v7(), i % 2 ? "{\"account\":\"alice\",\"amount\":777}" : good);
+        send_command(&commands[i]);
+    }
+    int failed = 0;
+    for (int i = 0; i < 6; i++) {
+        struct wire_reply reply = next_reply();
+        failed += strcmp(reply.outcome, "failed") == 0;
+    }
+    ck_assert_int_eq(failed, 3);
+    ck_assert_int_eq(charges(), 3);
+    ck_assert_int_eq(spent(), 1500);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_malformed_command_goes_to_the_dead_letters)
+{
+    char topic[WIRE_TOPIC_MAX], dead[WIRE_TOPIC_MAX];
+    open_world();
+    struct wire_message junk = {.topic = wire_command_topic(name, "payment", topic), .value = "\xff{", .value_len = 2};
+    OK(kafka_send(producer, &junk, NULL, &err));
+    struct wire_command command = charge_of(uuid_v7(), good);
+    ck_assert_str_eq(ask(&command).outcome, "succeeded");
+    const char *topics[] = {wire_topic(name, "dead", dead)};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", dead, NULL, topics, 1};
+    struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
+    struct kafka_record *record;
+    size_t n = 0;
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (!n && clock_mono_ms() < deadline)
+        OK(kafka_receive(consumer, &record, 1, 100, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    kafka_record_free(record);
+    kafka_consumer_free(consumer);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_kill_at_any_moment_doubles_nothing)
+{
+    static const char *const faults[] = {"worker.before_commit=kill", "worker.after_commit=kill", "worker.before_offsets=kill",
+                                         "relay.claimed=kill@2", "relay.acknowledged=kill@2"};
+    enum { N = 5 };
+    open_world();
+    for (size_t f = 0; f < sizeof faults / sizeof faults[0]; f++) {
+        ck_assert_int_eq(process_stop(worker, 10), 0);
+        start_worker(faults[f]);
+        struct wire_command commands[N];
+        for (int i = 0; i < N; i++) {
+            commands[i] = charge_of(uuid_v7(), good);
+            send_command(&commands[i]);
+        }
+        kafka_producer_poll(producer, 100);
+        int status = process_await(worker, 30);
+        ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        start_worker(NULL);
+        bool answered[N] = {false};
+        for (int left = N; left;) { /* at least once each; a kill after the broker's word may double a reply, not an effect */
+            struct wire_reply reply = next_reply();
+            ck_assert_str_eq(reply.outcome, "succeeded");
+            for (int i = 0; i < N; i++) {
+                if (uuid_equal(&reply.about.saga_id, &commands[i].about.saga_id) && !answered[i]) {
+                    answered[i] = true;
+                    left--;
+                }
+            }
+        }
+        ck_assert_int_eq(charges(), (int64_t)(f + 1) * N);
+        ck_assert_int_eq(spent(), (int64_t)(f + 1) * N * 500);
+    }
+    close_world();
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &a_repeated_command_takes_effect_once_and_is_answered_alike,
+    &a_compensation_that_comes_first_fences_the_action,
+    &refusals_have_reasons_and_are_recorded,
+    &a_passing_fault_leaves_no_record,
+    &a_higher_round_reopens_only_a_refusal,
+    &a_refusal_by_the_database_is_an_answer_and_spoils_nothing_else,
+    &a_malformed_command_goes_to_the_dead_letters,
+    &a_kill_at_any_moment_doubles_nothing,
+    NULL,
+};
+static const struct suite_case cases[] = {{"worker", tests, 120}};
+SUITE_MAIN("worker", cases)

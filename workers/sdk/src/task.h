@@ -1,0 +1,45 @@
+/* What the SDK's files share: a command on its way through the inbox and the handler to its reply. */
+#ifndef SDK_TASK_H
+#define SDK_TASK_H
+
+#include "base/arena.h"
+#include "kafka/kafka.h"
+#include "saga/worker.h"
+#include "wire/wire.h"
+
+enum task_way {
+    WAY_RUN,        /* claimed: the handler decides */
+    WAY_REPEAT,     /* answered before: the record is the reply */
+    WAY_FENCED,     /* an action whose compensation came first */
+    WAY_NOT_NEEDED, /* a compensation of an action that took no effect */
+};
+
+struct task {
+    struct wire_command command;
+    size_t record;    /* which Kafka record it came from */
+    int twin;         /* index of an earlier task of this batch with the same key, or -1 */
+    enum task_way way;
+    bool reopened;    /* the row was there with an older round's `failed` */
+    const char *body; /* of the reply, once it is known */
+    size_t body_len;
+    const char *verdict; /* to be recorded: "succeeded", "failed", or NULL: nothing is */
+};
+
+bool task_is_action(const struct task *task);
+
+/* The inbox: one round trip to claim the keys of tasks[0..n), in a transaction that is opened here. Sets their way, and the
+ * body of those that were answered before. */
+MUST_CHECK bool inbox_claim(struct pg *pg, struct arena *arena, struct task *tasks, size_t n, struct err *err);
+/* Records the verdicts, drops the claims without one, puts the replies into the outbox, commits. */
+MUST_CHECK bool inbox_finish(struct pg *pg, const struct task *tasks, size_t n, const char *reply_topic,
+                             const char *service, struct err *err);
+/* Puts a dead letter into the outbox, in a transaction of its own. */
+MUST_CHECK bool inbox_bury(struct pg *pg, const char *topic, const struct wire_dead_letter *letter, struct err *err);
+
+/* Runs the task's handler and makes the reply's body. ERR_RETRY when the transaction must be begun again. */
+MUST_CHECK bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *spec, struct task *task,
+                             struct err *err);
+/* The reply's body for an outcome without handler. `error_code` NULL: a success without output. */
+void set_body(struct arena *arena, struct task *task, const char *outcome, const char *error_code, const char *message);
+
+#endif
