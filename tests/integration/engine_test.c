@@ -172,6 +172,7 @@ static void open_world(void)
 static void close_world(void)
 {
     engine_stop(engine);
+    engine_free(engine);
     atomic_store(&participant_stops, true);
     pthread_join(participant, NULL);
     pg_free(pg);
@@ -350,6 +351,7 @@ START_TEST(a_stopped_engine_goes_on_where_it_was)
     await_count(&answered, N);
     for (int i = 0; i < 3; i++) {
         engine_stop(engine);
+        engine_free(engine);
         start_engine();
     }
     await_ready();

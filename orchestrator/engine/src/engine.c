@@ -66,6 +66,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     if (make_topics(engine, err) && start_relay(engine, err) && start_threads(engine, err))
         return engine;
     engine_stop(engine);
+    engine_free(engine);
     return NULL;
 }
 
@@ -96,6 +97,13 @@ void engine_stop(struct engine *engine)
     join(engine->timers_thread, engine->timers_run);
     join(engine->watches_thread, engine->watches_run);
     relay_stop(engine->relay);
+    engine->relay = NULL;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
     struct happening *left;
     while (queue_take(engine->happened, (void **)&left, 1))
         free(left);

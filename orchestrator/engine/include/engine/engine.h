@@ -27,8 +27,11 @@ struct engine_config {
 /* Makes the topics and starts the threads. The texts must outlive it. NULL with ERR_FATAL, or ERR_RETRY when Kafka is
  * away. */
 struct engine *engine_start(const struct engine_config *config, struct err *err);
-/* Takes no more starts, finishes the batches in hand, stops. What is still queued is answered START_UNAVAILABLE. */
+/* Takes no more starts, commits those that wait, finishes the batches in hand, ends every watch, stops the threads. The
+ * other functions may still be called: starts are refused, watches end at once. NULL is fine. */
 void engine_stop(struct engine *engine);
+/* After engine_stop, once nobody calls any more. NULL is fine. */
+void engine_free(struct engine *engine);
 
 enum start_result {
     START_CREATED,

@@ -17,6 +17,9 @@
 /* Brings the schema up to date. */
 MUST_CHECK bool store_migrate(struct pg *pg, int *applied, struct err *err);
 
+/* Whether it is up to date: ERR_RETRY while it is missing or older, ERR_FATAL when it is newer than the program. */
+MUST_CHECK bool store_check_schema(struct pg *pg, struct err *err);
+
 /* ---- definitions ---- */
 
 /* Stores the definition unless its content equals the latest version's; gives its version and whether it is new. */

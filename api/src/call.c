@@ -1,0 +1,165 @@
+#include "call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+
+#define PROBLEM_MAX (64u * 1024)
+
+static void finish(struct call *call, int status, const char *type, struct buf *body, const char *header,
+                   const char *value)
+{
+    http_answer(call->request, status, type, body, header, value);
+    arena_free(&call->arena);
+    free(call);
+}
+
+void call_json(struct call *call, int status, struct buf *body, const char *location)
+{
+    if (body->failed) {
+        buf_free(body);
+        call_problem(call, 500, "answer-too-large", "The answer is too large", "ask for less at once", NULL);
+        return;
+    }
+    buf_char(body, '\n');
+    finish(call, status, "application/json", body, "Location", location);
+}
+
+void call_text(struct call *call, int status, const char *content_type, struct buf *body)
+{
+    finish(call, status, content_type, body, NULL, NULL);
+}
+
+static void add_problems(struct buf *body, const struct problems *problems)
+{
+    buf_str(body, ",\"errors\":[");
+    for (size_t i = 0; i < problems->n && i < PROBLEMS_MAX; i++) {
+        buf_str(body, i ? ",{\"pointer\":" : "{\"pointer\":");
+        buf_json_str(body, problems->items[i].pointer);
+        buf_str(body, ",\"detail\":");
+        buf_json_str(body, problems->items[i].detail);
+        buf_char(body, '}');
+    }
+    buf_char(body, ']');
+}
+
+void call_problem(struct call *call, int status, const char *kind, const char *title, const char *detail,
+                  const struct problems *problems)
+{
+    struct buf body = buf_new(PROBLEM_MAX);
+    buf_printf(&body, "{\"type\":\"urn:saga:problem:%s\",\"status\":%d,\"title\":", kind, status);
+    buf_json_str(&body, title);
+    buf_str(&body, ",\"detail\":");
+    buf_json_str(&body, detail);
+    if (problems && problems->n)
+        add_problems(&body, problems);
+    buf_str(&body, "}\n");
+    const char *header = status == 503 || status == 429 ? "Retry-After" : NULL;
+    finish(call, status, "application/problem+json", &body, header, header ? "1" : NULL);
+}
+
+void call_not_found(struct call *call, const char *what)
+{
+    call_problem(call, 404, "not-found", "Not found", what, NULL);
+}
+
+void call_database_problem(struct call *call, const struct err *err)
+{
+    if (err->kind == ERR_RETRY)
+        call_problem(call, 503, "unavailable", "The database is not available", "try again later", NULL);
+    else
+        call_problem(call, 500, "internal", "The database refused", err->text, NULL);
+}
+
+void call_later(struct call *call, const struct route *route)
+{
+    call->route = route;
+    if (!queue_push(call->api->calls, call))
+        call_problem(call, 503, "overloaded", "Too many requests are waiting", "try again later", NULL);
+}
+
+static bool is_json_type(const char *type)
+{
+    size_t len = strcspn(type, "; ");
+    return (len == 16 && strncasecmp(type, "application/json", len) == 0) ||
+           (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
+}
+
+json_t *call_body(struct call *call)
+{
+    size_t len;
+    const char *text = http_body(call->request, &len);
+    const char *type = http_header(call->request, "Content-Type");
+    struct problems problems = {0};
+    struct err err;
+    if (http_body_too_large(call->request)) {
+        char detail[80];
+        snprintf(detail, sizeof detail, "a body may have %u bytes", HTTP_BODY_MAX);
+        call_problem(call, 413, "body-too-large", "The body is too large", detail, NULL);
+        return NULL;
+    }
+    if (type && !is_json_type(type)) {
+        call_problem(call, 415, "not-json", "The body's type is not JSON", "send Content-Type: application/json", NULL);
+        return NULL;
+    }
+    json_t *body = json_read(text, len, &err);
+    if (!body) {
+        problem_add(&problems, "", "%s", err.text);
+        call_problem(call, 400, "malformed-json", "The body is not well-formed JSON", err.text, &problems);
+        return NULL;
+    }
+    if (json_is_object(body))
+        return body;
+    json_decref(body);
+    problem_add(&problems, "", "expected an object");
+    call_problem(call, 422, "invalid-body", "The body does not say what it must", "expected a JSON object", &problems);
+    return NULL;
+}
+
+static bool bad_parameter(struct call *call, const char *name, const char *expected)
+{
+    char detail[200];
+    snprintf(detail, sizeof detail, "query parameter '%s': %s", name, expected);
+    call_problem(call, 400, "invalid-parameter", "A query parameter is wrong", detail, NULL);
+    return false;
+}
+
+bool call_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value)
+{
+    const char *text = http_query(call->request, name);
+    char expected[100], *end;
+    if (!text)
+        return true;
+    long long number = strtoll(text, &end, 10);
+    if (*text && !*end && number >= min && number <= max) {
+        *value = number;
+        return true;
+    }
+    snprintf(expected, sizeof expected, "expected a whole number from %" PRId64 " to %" PRId64, min, max);
+    return bad_parameter(call, name, expected);
+}
+
+bool call_query_duration(struct call *call, const char *name, int64_t max_ms, int64_t *ms)
+{
+    const char *text = http_query(call->request, name);
+    char expected[100];
+    if (!text)
+        return true;
+    if (duration_parse(text, ms) && *ms <= max_ms)
+        return true;
+    snprintf(expected, sizeof expected, "expected a duration like 500ms or 30s, at most %" PRId64 "s", max_ms / 1000);
+    return bad_parameter(call, name, expected);
+}
+
+void buf_time_member(struct buf *out, const char *name, int64_t ms)
+{
+    char text[CLOCK_TEXT_MAX];
+    if (ms)
+        buf_printf(out, ",\"%s\":\"%s\"", name, clock_format(ms, text));
+    else
+        buf_printf(out, ",\"%s\":null", name);
+}

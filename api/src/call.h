@@ -1,0 +1,81 @@
+/* What the routes share: one call of the API, its answers, its problems. */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/problem.h"
+#include "base/queue.h"
+#include "http.h"
+#include "store/store.h"
+
+struct api {
+    struct api_config config;
+    struct http_server *http;
+    _Atomic(struct engine *) engine;
+    struct queue *calls; /* for the readers */
+    pthread_t *readers;
+    int readers_n;
+};
+
+/* What a reader's thread has. */
+struct reader {
+    struct pg *pg;
+    struct catalog *catalog;
+};
+
+struct call {
+    struct api *api;
+    struct http_request *request;
+    const struct route *route;
+    char parameter[80]; /* what stands in the path for {} */
+    struct arena arena;
+    struct reader *reader; /* NULL on a server thread */
+    struct uuid saga_id;   /* of a saga that was waited for */
+    int status;            /* with which it will be shown */
+};
+
+struct route {
+    const char *method;
+    const char *pattern; /* "/v1/sagas/{}/history" */
+    bool reads;          /* runs on a reader's thread */
+    void (*run)(struct call *call);
+};
+
+/* Each answers the call and frees it. */
+void call_json(struct call *call, int status, struct buf *body, const char *location);
+void call_text(struct call *call, int status, const char *content_type, struct buf *body);
+/* RFC 9457. `kind` names the problem's type ("invalid-body"); problems (may be NULL) are its places. */
+void call_problem(struct call *call, int status, const char *kind, const char *title, const char *detail,
+                  const struct problems *problems);
+void call_not_found(struct call *call, const char *what);
+/* The database failed: 503 when it may work later, 500 otherwise. */
+void call_database_problem(struct call *call, const struct err *err);
+/* Runs the route again on a reader's thread, as `run`. */
+void call_later(struct call *call, const struct route *route);
+
+/* The body as a JSON object, or NULL after having answered. The caller drops the reference. */
+json_t *call_body(struct call *call);
+/* A query parameter as a number or duration within bounds; false after having answered. Absent: the preset. */
+bool call_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value);
+bool call_query_duration(struct call *call, const char *name, int64_t max_ms, int64_t *ms);
+
+void buf_time_member(struct buf *out, const char *name, int64_t ms); /* ,"name":"..." or ,"name":null */
+
+/* The routes, by resource. */
+void definitions_put(struct call *call);
+void definitions_list(struct call *call);
+void definitions_get(struct call *call);
+void sagas_start(struct call *call);
+void sagas_list(struct call *call);
+void sagas_get(struct call *call);
+void sagas_wait(struct call *call);
+void sagas_history(struct call *call);
+void health_live(struct call *call);
+void health_ready(struct call *call);
+void health_metrics(struct call *call);
+
+#endif

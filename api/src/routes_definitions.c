@@ -1,0 +1,99 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "call.h"
+
+#define LIST_DEFAULT 50
+#define LIST_MAX 500
+#define ANSWER_MAX (16u * 1024 * 1024)
+
+static void answer_put(struct call *call, const char *name, int version, bool created)
+{
+    struct buf body = buf_new(ANSWER_MAX);
+    char location[128];
+    snprintf(location, sizeof location, "/v1/definitions/%s?version=%d", name, version);
+    buf_printf(&body, "{\"name\":\"%s\",\"version\":%d,\"created\":%s}", name, version, created ? "true" : "false");
+    call_json(call, created ? 201 : 200, &body, location);
+}
+
+void definitions_put(struct call *call)
+{
+    struct problems problems = {0};
+    struct err err;
+    int version;
+    bool created;
+    json_t *source = call_body(call);
+    if (!source)
+        return;
+    struct definition *definition = definition_read(source, &problems);
+    json_decref(source);
+    if (!definition) {
+        call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
+        return;
+    }
+    if (store_put_definition(call->reader->pg, definition, &version, &created, &err))
+        answer_put(call, definition->name, version, created);
+    else
+        call_database_problem(call, &err);
+    definition_free(definition);
+}
+
+static void add_definition(struct buf *body, const struct store_definition *definition, bool with_source)
+{
+    buf_printf(body, "{\"name\":\"%s\",\"version\":%d", definition->name, definition->version);
+    buf_time_member(body, "created_at", definition->created_ms);
+    if (with_source) {
+        buf_str(body, ",\"definition\":");
+        buf_str(body, definition->source);
+    }
+    buf_char(body, '}');
+}
+
+void definitions_list(struct call *call)
+{
+    int64_t limit = LIST_DEFAULT;
+    const char *after = http_query(call->request, "after");
+    struct store_definition *all;
+    size_t n;
+    struct err err;
+    if (!call_query_int(call, "limit", 1, LIST_MAX, &limit))
+        return;
+    if (!store_list_definitions(call->reader->pg, &call->arena, after ? after : "", (int)limit + 1, &all, &n, &err)) {
+        call_database_problem(call, &err);
+        return;
+    }
+    bool more = n > (size_t)limit;
+    struct buf body = buf_new(ANSWER_MAX);
+    buf_str(&body, "{\"definitions\":[");
+    for (size_t i = 0; i < n - more; i++) {
+        buf_str(&body, i ? "," : "");
+        add_definition(&body, &all[i], false);
+    }
+    buf_str(&body, "],\"next\":");
+    if (more)
+        buf_printf(&body, "\"/v1/definitions?after=%s&limit=%d\"}", all[n - 2].name, (int)limit);
+    else
+        buf_str(&body, "null}");
+    call_json(call, 200, &body, NULL);
+}
+
+void definitions_get(struct call *call)
+{
+    int64_t version = 0;
+    struct store_definition definition;
+    bool found;
+    struct err err;
+    if (!call_query_int(call, "version", 1, 1000000000, &version))
+        return;
+    if (!store_get_definition(call->reader->pg, &call->arena, call->parameter, (int)version, &definition, &found, &err)) {
+        call_database_problem(call, &err);
+        return;
+    }
+    if (!found) {
+        call_not_found(call, version ? "there is no such version of this definition" : "there is no such definition");
+        return;
+    }
+    struct buf body = buf_new(ANSWER_MAX);
+    add_definition(&body, &definition, true);
+    call_json(call, 200, &body, NULL);
+}

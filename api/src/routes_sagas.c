@@ -1,0 +1,408 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "call.h"
+
+#define WAIT_MAX_MS (10 * 60 * 1000)
+#define LIST_DEFAULT 50
+#define LIST_MAX 500
+#define KEY_MAX 200
+#define ANSWER_MAX (256u * 1024 * 1024)
+
+static const struct route show = {"GET", "", true, sagas_get};
+
+/* ---- start ---- */
+
+/* A start on its way through the engine, and the wait for its end. */
+struct starting {
+    struct start start;
+    struct watch watch;
+    struct call *call;
+    char definition[DEFINITION_NAME_MAX];
+    char key[KEY_MAX + 1];
+    char *input;
+    int64_t wait_ms;
+};
+
+static void free_starting(struct starting *s)
+{
+    free(s->input);
+    free(s);
+}
+
+static void on_ended(struct watch *watch)
+{
+    struct starting *s = watch->context;
+    struct call *call = s->call;
+    free_starting(s);
+    call_later(call, &show);
+}
+
+static void answer_started(struct starting *s)
+{
+    struct call *call = s->call;
+    char id[UUID_TEXT_MAX], location[64];
+    bool created = s->start.result == START_CREATED;
+    struct buf body = buf_new(1024);
+    snprintf(location, sizeof location, "/v1/sagas/%s", uuid_format(&s->start.id, id));
+    buf_printf(&body, "{\"id\":\"%s\",\"definition\":\"%s\",\"created\":%s}", id, s->definition, created ? "true" : "false");
+    free_starting(s);
+    call_json(call, created ? 201 : 200, &body, location);
+}
+
+static void wait_for_end(struct starting *s)
+{
+    struct call *call = s->call;
+    call->saga_id = s->start.id;
+    call->status = s->start.result == START_CREATED ? 201 : 200;
+    s->watch = (struct watch){.id = s->start.id, .deadline_ms = clock_mono_ms() + s->wait_ms, .done = on_ended, .context = s};
+    engine_watch(atomic_load(&call->api->engine), &s->watch);
+}
+
+static void refuse_start(struct starting *s)
+{
+    static const struct {
+        enum start_result result;
+        int status;
+        const char *kind, *title, *pointer;
+    } answers[] = {
+        {START_CONFLICT, 409, "idempotency-conflict", "The idempotency key is in use", "/idempotency_key"},
+        {START_NO_DEFINITION, 422, "unknown-definition", "There is no such definition", "/definition"},
+        {START_UNAVAILABLE, 503, "unavailable", "The saga was not accepted", NULL},
+        {START_UNKNOWN, 503, "outcome-unknown", "Whether the saga was accepted is not known", NULL},
+        {START_REFUSED, 422, "refused", "The database refuses this saga", NULL},
+    };
+    struct problems problems = {0};
+    char reason[300], id[UUID_TEXT_MAX];
+    size_t i = 0;
+    while (answers[i].result != s->start.result)
+        i++;
+    snprintf(reason, sizeof reason, "%s", s->start.reason);
+    if (s->start.result == START_UNKNOWN)
+        snprintf(reason, sizeof reason, "%s; look for /v1/sagas/%s, or ask again with the same idempotency key",
+                 s->start.reason, uuid_format(&s->start.id, id));
+    if (answers[i].pointer)
+        problem_add(&problems, answers[i].pointer, "%s", s->start.reason);
+    struct call *call = s->call;
+    free_starting(s);
+    call_problem(call, answers[i].status, answers[i].kind, answers[i].title, reason, &problems);
+}
+
+static void on_started(struct start *start)
+{
+    struct starting *s = start->context;
+    if (start->result != START_CREATED && start->result != START_EXISTS)
+        refuse_start(s);
+    else if (s->wait_ms)
+        wait_for_end(s);
+    else
+        answer_started(s);
+}
+
+static void read_definition(struct starting *s, const json_t *body, struct problems *problems)
+{
+    const json_t *name = json_object_get(body, "definition"), *version = json_object_get(body, "version");
+    if (!name)
+        problem_add(problems, "/definition", "missing: the name of a definition");
+    else if (!json_is_string(name) || strlen(json_string_value(name)) >= sizeof s->definition)
+        problem_add(problems, "/definition", "expected the name of a definition");
+    else
+        snprintf(s->definition, sizeof s->definition, "%s", json_string_value(name));
+    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000))
+        problem_add(problems, "/version", "expected a whole number above 0");
+    else
+        s->start.version = (int)json_integer_value(version);
+}
+
+static void set_key(struct starting *s, const char *key, const char *pointer, struct problems *problems)
+{
+    if (!*key || strlen(key) > KEY_MAX)
+        problem_add(problems, pointer, "expected 1 to %d bytes", KEY_MAX);
+    else if (s->start.idempotency_key && strcmp(s->key, key) != 0)
+        problem_add(problems, pointer, "the header Idempotency-Key says another key");
+    else {
+        snprintf(s->key, sizeof s->key, "%s", key);
+        s->start.idempotency_key = s->key;
+    }
+}
+
+static void read_key(struct starting *s, const json_t *body, struct problems *problems)
+{
+    const char *header = http_header(s->call->request, "Idempotency-Key");
+    const json_t *member = json_object_get(body, "idempotency_key");
+    if (header)
+        set_key(s, header, "", problems);
+    if (member && !json_is_string(member))
+        problem_add(problems, "/idempotency_key", "expected a string");
+    else if (member)
+        set_key(s, json_string_value(member), "/idempotency_key", problems);
+}
+
+static void read_input(struct starting *s, const json_t *body, struct problems *problems)
+{
+    const json_t *input = json_object_get(body, "input");
+    struct buf text = buf_new(VALUE_MAX_BYTES);
+    if (input)
+        json_write(&text, input);
+    else
+        buf_str(&text, "{}");
+    if (text.failed)
+        problem_add(problems, "/input", "larger than %u bytes", VALUE_MAX_BYTES);
+    s->start.input_len = text.len;
+    s->start.input = s->input = text.data;
+}
+
+static void check_members(const json_t *body, struct problems *problems)
+{
+    static const char *const known[] = {"definition", "version", "input", "idempotency_key"};
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, name, value) {
+        size_t i = 0;
+        while (i < 4 && strcmp(known[i], name) != 0)
+            i++;
+        char at[POINTER_MAX];
+        if (i == 4)
+            problem_add(problems, pointer_member("", name, at), "unknown member");
+    }
+}
+
+void sagas_start(struct call *call)
+{
+    struct engine *engine = atomic_load(&call->api->engine);
+    int64_t wait_ms = 0;
+    struct problems problems = {0};
+    if (!call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms))
+        return;
+    json_t *body = call_body(call);
+    if (!body)
+        return;
+    struct starting *s = mem_alloc(sizeof *s);
+    s->call = call;
+    s->wait_ms = wait_ms;
+    s->start.done = on_started;
+    s->start.context = s;
+    s->start.definition = s->definition;
+    check_members(body, &problems);
+    read_definition(s, body, &problems);
+    read_key(s, body, &problems);
+    read_input(s, body, &problems);
+    json_decref(body);
+    if (!problems.n && engine && engine_submit(engine, &s->start))
+        return;
+    free_starting(s);
+    if (problems.n)
+        call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
+    else
+        call_problem(call, 503, "unavailable", "The saga was not accepted",
+                     engine ? "too many starts are waiting" : "the engine is not running yet", NULL);
+}
+
+/* ---- show ---- */
+
+static void add_text_member(struct buf *out, const char *name, const char *text)
+{
+    buf_printf(out, ",\"%s\":", name);
+    if (text)
+        buf_json_str(out, text);
+    else
+        buf_str(out, "null");
+}
+
+static void add_json_member(struct buf *out, const char *name, const char *json)
+{
+    buf_printf(out, ",\"%s\":%s", name, json ? json : "null");
+}
+
+static void add_saga(struct buf *out, const struct store_saga_view *saga)
+{
+    char id[UUID_TEXT_MAX];
+    buf_printf(out, "{\"id\":\"%s\",\"definition\":\"%s\",\"version\":%d,\"state\":\"%s\",\"cancelled\":%s",
+               uuid_format(&saga->id, id), saga->definition, saga->version, saga->state,
+               saga->cancelled ? "true" : "false");
+    add_text_member(out, "idempotency_key", saga->idempotency_key);
+    buf_time_member(out, "created_at", saga->created_ms);
+    buf_time_member(out, "ended_at", saga->ended_ms);
+    buf_time_member(out, "deadline_at", saga->deadline_ms);
+}
+
+static void add_steps(struct buf *out, const struct definition *definition, const struct store_step_row *rows)
+{
+    buf_str(out, ",\"steps\":[");
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        const struct step_definition *step = &definition->steps[i];
+        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d", i ? "," : "",
+                   step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING), rows[i].round,
+                   rows[i].attempt);
+        add_json_member(out, "output", rows[i].output);
+        add_json_member(out, "error", rows[i].error);
+        buf_char(out, '}');
+    }
+    buf_str(out, "]}");
+}
+
+void sagas_get(struct call *call)
+{
+    struct store_saga_view saga;
+    struct store_step_row rows[DEFINITION_STEPS_MAX];
+    const struct definition *definition = NULL;
+    struct reader *reader = call->reader;
+    bool found = false;
+    struct err err;
+    bool ok = store_get_saga(reader->pg, &call->arena, &call->saga_id, &saga, &found, &err);
+    if (ok && !found) {
+        call_not_found(call, "there is no such saga");
+        return;
+    }
+    ok = ok && (definition = catalog_get(reader->catalog, reader->pg, saga.definition, saga.version, &err)) &&
+         store_get_steps(reader->pg, &call->arena, &call->saga_id, rows, definition->steps_n, &err);
+    if (!ok) {
+        call_database_problem(call, &err);
+        return;
+    }
+    struct buf body = buf_new(ANSWER_MAX);
+    add_saga(&body, &saga);
+    add_json_member(&body, "input", saga.input);
+    add_steps(&body, definition, rows);
+    char id[UUID_TEXT_MAX];
+    const char *location = call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga.id, id)) : NULL;
+    call_json(call, call->status, &body, location);
+}
+
+static bool read_id(struct call *call)
+{
+    if (uuid_parse(call->parameter, &call->saga_id))
+        return true;
+    call_problem(call, 400, "invalid-id", "The path has no valid id", "expected a UUID", NULL);
+    return false;
+}
+
+static void on_watched(struct watch *watch)
+{
+    struct call *call = watch->context;
+    call_later(call, &show);
+}
+
+/* GET of one saga; with ?wait it is shown once it has ended. */
+void sagas_wait(struct call *call)
+{
+    int64_t wait_ms = 0;
+    struct engine *engine = atomic_load(&call->api->engine);
+    if (!read_id(call) || !call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms))
+        return;
+    call->status = 200;
+    if (!wait_ms || !engine) {
+        call_later(call, &show);
+        return;
+    }
+    struct watch *watch = arena_alloc(&call->arena, sizeof *watch);
+    *watch = (struct watch){.id = call->saga_id, .deadline_ms = clock_mono_ms() + wait_ms, .done = on_watched, .context = call};
+    engine_watch(engine, watch);
+}
+
+/* ---- list ---- */
+
+static bool read_filters(struct call *call, const char **state, const char **definition, struct uuid *before, int64_t *limit)
+{
+    enum saga_state known;
+    const char *cursor = http_query(call->request, "before");
+    *state = http_query(call->request, "state");
+    *definition = http_query(call->request, "definition");
+    *limit = LIST_DEFAULT;
+    memset(before, 0xff, sizeof *before);
+    if (*state && !saga_state_parse(*state, &known)) {
+        call_problem(call, 400, "invalid-parameter", "A query parameter is wrong",
+                     "query parameter 'state': expected RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED", NULL);
+        return false;
+    }
+    if (cursor && !uuid_parse(cursor, before)) {
+        call_problem(call, 400, "invalid-parameter", "A query parameter is wrong", "query parameter 'before': expected a saga's id", NULL);
+        return false;
+    }
+    return call_query_int(call, "limit", 1, LIST_MAX, limit);
+}
+
+static void add_next(struct buf *body, const struct uuid *last, const char *state, const char *definition, int64_t limit)
+{
+    char id[UUID_TEXT_MAX];
+    struct buf url = buf_new(1024);
+    buf_printf(&url, "/v1/sagas?before=%s&limit=%d", uuid_format(last, id), (int)limit);
+    if (state)
+        buf_printf(&url, "&state=%s", state);
+    if (definition)
+        buf_printf(&url, "&definition=%s", definition);
+    buf_json_str(body, buf_text(&url));
+    buf_free(&url);
+}
+
+void sagas_list(struct call *call)
+{
+    const char *state, *definition;
+    struct uuid before;
+    int64_t limit;
+    struct store_saga_view *sagas;
+    size_t n;
+    struct err err;
+    if (!read_filters(call, &state, &definition, &before, &limit))
+        return;
+    if (!store_list_sagas(call->reader->pg, &call->arena, state, definition, &before, (int)limit + 1, &sagas, &n, &err)) {
+        call_database_problem(call, &err);
+        return;
+    }
+    bool more = n > (size_t)limit;
+    struct buf body = buf_new(ANSWER_MAX);
+    buf_str(&body, "{\"sagas\":[");
+    for (size_t i = 0; i < n - more; i++) {
+        buf_str(&body, i ? "," : "");
+        add_saga(&body, &sagas[i]);
+        buf_char(&body, '}');
+    }
+    buf_str(&body, "],\"next\":");
+    if (more)
+        add_next(&body, &sagas[n - 2].id, state, definition, limit);
+    else
+        buf_str(&body, "null");
+    buf_char(&body, '}');
+    call_json(call, 200, &body, NULL);
+}
+
+/* ---- history ---- */
+
+void sagas_history(struct call *call)
+{
+    const char **batches;
+    struct store_saga_view saga;
+    int64_t after = 0, limit = LIST_MAX, last;
+    size_t n = 0, entries = 0;
+    bool found = false;
+    struct err err;
+    struct pg *pg = call->reader->pg;
+    if (!read_id(call) || !call_query_int(call, "after", 0, INT64_MAX, &after) ||
+        !call_query_int(call, "limit", 1, LIST_MAX, &limit))
+        return;
+    if (!store_get_saga(pg, &call->arena, &call->saga_id, &saga, &found, &err) ||
+        !store_get_history(pg, &call->arena, &call->saga_id, after, (int)limit, &batches, &n, &last, &err)) {
+        call_database_problem(call, &err);
+        return;
+    }
+    if (!found) {
+        call_not_found(call, "there is no such saga");
+        return;
+    }
+    struct buf body = buf_new(ANSWER_MAX);
+    buf_str(&body, "{\"entries\":[");
+    for (size_t i = 0; i < n; i++) { /* each batch is an array: what is between its brackets goes into one */
+        size_t len = strlen(batches[i]);
+        buf_str(&body, entries++ ? "," : "");
+        buf_add(&body, batches[i] + 1, len - 2);
+    }
+    buf_str(&body, "],\"next\":");
+    if (n == (size_t)limit)
+        buf_printf(&body, "\"/v1/sagas/%s/history?after=%lld&limit=%lld\"}", call->parameter, (long long)last, (long long)limit);
+    else
+        buf_str(&body, "null}");
+    call_json(call, 200, &body, NULL);
+}

@@ -1,0 +1,160 @@
+/* saga-orchestrator: wiring, order of start and end. It listens first, so that its readiness can be asked while it waits
+ * for PostgreSQL and Kafka. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "service/service.h"
+#include "store/store.h"
+
+#define READERS 4
+
+struct options {
+    struct service_config service;
+    const char *database_url;
+    const char *schema;
+    const char *brokers;
+    const char *prefix;
+    const char *listen;
+    const char *instance;
+    struct conf_list roles;
+    int partitions;
+};
+
+static const struct conf_option options[] = {
+    {"database-url", CONF_STRING, offsetof(struct options, database_url), "postgresql:///saga", "URL", "PostgreSQL, as libpq takes it", 0, 0},
+    {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "its schema in that database", 0, 0},
+    {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
+    {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
+    {"listen", CONF_STRING, offsetof(struct options, listen), "127.0.0.1:8080", "HOST:PORT", "where the API is", 0, 0},
+    {"instance", CONF_STRING, offsetof(struct options, instance), NULL, "NAME", "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},
+    {"roles", CONF_LIST, offsetof(struct options, roles), "api,engine,relay", "LIST", "what this copy does", 0, 0},
+    {"partitions", CONF_INT, offsetof(struct options, partitions), "8", "N", "of topics that have to be made", 1, 1000},
+    SERVICE_OPTIONS(struct options, service),
+    {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
+};
+static const struct conf_command commands[] = {
+    {"serve", "accepts and runs sagas"},
+    {"migrate", "brings the database's schema up to date and leaves"},
+    {NULL, NULL},
+};
+static const struct conf_spec spec = {"saga-orchestrator", "runs sagas on PostgreSQL and Kafka", NULL, commands, options};
+
+struct roles {
+    bool api, engine, relay;
+};
+
+static bool read_roles(const struct conf_list *list, struct roles *roles, struct err *err)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        bool *role = strcmp(list->items[i], "api") == 0      ? &roles->api
+                     : strcmp(list->items[i], "engine") == 0 ? &roles->engine
+                     : strcmp(list->items[i], "relay") == 0  ? &roles->relay
+                                                             : NULL;
+        if (!role)
+            return err_set(err, ERR_FATAL, "--roles: '%s' is not api, engine or relay", list->items[i]);
+        *role = true;
+    }
+    return true;
+}
+
+struct program {
+    const struct options *options;
+    struct roles roles;
+    struct pg *pg;
+    struct engine *engine;
+    struct api *api;
+};
+
+static bool migrate(void *context, struct err *err)
+{
+    struct program *p = context;
+    int applied;
+    if (!store_migrate(p->pg, &applied, err))
+        return false;
+    log_line(LOG_INFO, "migrated", LOG_STR("schema", p->options->schema), LOG_INT("applied", applied));
+    return true;
+}
+
+static bool check_schema(void *context, struct err *err)
+{
+    struct program *p = context;
+    return store_check_schema(p->pg, err);
+}
+
+static bool start_engine(void *context, struct err *err)
+{
+    struct program *p = context;
+    const struct options *o = p->options;
+    struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->brokers,
+                                   .prefix = o->prefix, .instance = o->instance, .partitions = o->partitions,
+                                   .with_engine = p->roles.engine, .with_relay = p->roles.relay};
+    p->engine = engine_start(&config, err);
+    return p->engine != NULL;
+}
+
+static bool start_api(struct program *p, struct err *err)
+{
+    struct api_config config = {p->options->listen, p->options->database_url, p->options->schema, READERS};
+    if (!p->roles.api)
+        return true;
+    p->api = api_start(&config, err);
+    if (p->api)
+        log_line(LOG_INFO, "listening", LOG_STR("address", p->options->listen), LOG_INT("port", api_port(p->api)));
+    return p->api != NULL;
+}
+
+static bool start(struct program *p, struct err *err)
+{
+    if (!start_api(p, err) || !service_retry("the schema in PostgreSQL", check_schema, p, err) ||
+        !service_retry("Kafka", start_engine, p, err))
+        return false;
+    if (p->api)
+        api_set_engine(p->api, p->engine);
+    log_line(LOG_INFO, "started", LOG_STR("version", SAGA_VERSION), LOG_STR("brokers", p->options->brokers));
+    return true;
+}
+
+/* No new requests; then the batches in hand; then the answers to whoever still waits. */
+static void stop(struct program *p)
+{
+    if (p->api)
+        api_quiesce(p->api);
+    engine_stop(p->engine);
+    api_stop(p->api);
+    engine_free(p->engine);
+}
+
+static bool serve(struct program *p, struct err *err)
+{
+    bool ok = start(p, err);
+    if (ok)
+        service_wait(-1);
+    log_line(LOG_INFO, "draining", LOG_BOOL("started", ok));
+    stop(p);
+    return ok || err->kind == ERR_NONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct conf_result result;
+    struct err err = {0};
+    int status;
+    if (!service_open(&spec, argc, argv, &o, &o.service, &result, &status))
+        return status;
+    struct program program = {.options = &o};
+    bool ok = read_roles(&o.roles, &program.roles, &err);
+    program.pg = pg_new(o.database_url, o.schema, "saga-orchestrator", PG_ADHOC);
+    if (ok && strcmp(result.command, "migrate") == 0)
+        ok = service_retry("PostgreSQL", migrate, &program, &err);
+    else if (ok)
+        ok = serve(&program, &err);
+    pg_free(program.pg);
+    if (!ok)
+        log_line(LOG_ERROR, "failed", LOG_ERR(&err));
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
