@@ -1,0 +1,328 @@
+/* sagactl: the operator's and developer's command line over the REST API. Exit status: 0 done, 1 the API said no or a
+ * saga that was waited for did not complete, 2 wrong usage, 3 no answer. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/conf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "client.h"
+#include "timeline.h"
+
+#define FILE_MAX (1024 * 1024)
+
+struct options {
+    const char *url;
+    const char *input;
+    const char *key;
+    const char *state;
+    const char *definition;
+    const char *wait_for;
+    int version;
+    int limit;
+    bool wait;
+    bool json;
+};
+
+static const struct conf_option options[] = {
+    {"url", CONF_STRING, offsetof(struct options, url), "http://127.0.0.1:8080", "URL", "the orchestrator's API", 0, 0},
+    {"input", CONF_STRING, offsetof(struct options, input), NULL, "JSON", "start: the saga's input; @FILE reads it, @- from standard input", 0, 0},
+    {"key", CONF_STRING, offsetof(struct options, key), NULL, "TEXT", "start: idempotency key; the same key starts one saga", 0, 0},
+    {"use-version", CONF_INT, offsetof(struct options, version), NULL, "N", "start: this version, not the latest", 1, 1000000000},
+    {"wait", CONF_FLAG, offsetof(struct options, wait), NULL, NULL, "start, get: wait for the saga's end", 0, 0},
+    {"wait-for", CONF_STRING, offsetof(struct options, wait_for), "30s", "TIME", "how long --wait waits", 0, 0},
+    {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
+    {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
+    {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
+    {"json", CONF_FLAG, offsetof(struct options, json), NULL, NULL, "prints the API's answer as it is", 0, 0},
+    {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
+};
+static const struct conf_command commands[] = {
+    {"list", "the newest sagas"},
+    {"apply", "FILE: stores a definition ('-' reads standard input)"},
+    {"definitions", "the latest version of each definition"},
+    {"start", "NAME: starts a saga"},
+    {"get", "ID: a saga with its steps"},
+    {"history", "ID: what happened, as a timeline"},
+    {NULL, NULL},
+};
+static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID]", commands, options};
+
+enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
+
+static const char *text(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+static int usage(const char *message)
+{
+    fprintf(stderr, "sagactl: %s; --help tells more\n", message);
+    return EXIT_USAGE;
+}
+
+/* ---- input ---- */
+
+static json_t *read_stream(FILE *file, const char *name, struct err *err)
+{
+    char *data = mem_alloc(FILE_MAX + 1);
+    size_t len = fread(data, 1, FILE_MAX + 1, file);
+    json_t *value = NULL;
+    if (len > FILE_MAX) {
+        err_set(err, ERR_REFUSED, "%s is larger than %d bytes", name, FILE_MAX);
+    } else if (!(value = json_read(data, len, err))) {
+        struct err inner = *err;
+        err_set(err, ERR_REFUSED, "%s: %.400s", name, inner.text);
+    }
+    free(data);
+    return value;
+}
+
+static json_t *read_file(const char *path, struct err *err)
+{
+    if (strcmp(path, "-") == 0)
+        return read_stream(stdin, "standard input", err);
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        err_set(err, ERR_REFUSED, "%s cannot be read", path);
+        return NULL;
+    }
+    json_t *value = read_stream(file, path, err);
+    fclose(file);
+    return value;
+}
+
+static json_t *read_argument(const char *argument, struct err *err)
+{
+    if (!argument)
+        return json_object();
+    if (argument[0] == '@')
+        return read_file(argument + 1, err);
+    return json_read(argument, strlen(argument), err);
+}
+
+/* ---- output ---- */
+
+static void print_problem(const json_t *problem)
+{
+    fprintf(stderr, "sagactl: %s: %s\n", text(problem, "title"), text(problem, "detail"));
+    const json_t *errors = json_object_get(problem, "errors");
+    for (size_t i = 0; i < json_array_size(errors); i++) {
+        const json_t *error = json_array_get(errors, i);
+        const char *pointer = text(error, "pointer");
+        fprintf(stderr, "  %s: %s\n", *pointer ? pointer : "(the whole)", text(error, "detail"));
+    }
+}
+
+static void print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+    printf("\n");
+}
+
+static void print_saga_line(const json_t *saga)
+{
+    printf("%s  %-13s  %s  %s version %lld\n", text(saga, "id"), text(saga, "state"), text(saga, "created_at"),
+           text(saga, "definition"), (long long)json_integer_value(json_object_get(saga, "version")));
+}
+
+static void print_saga(const json_t *saga)
+{
+    print_saga_line(saga);
+    const json_t *steps = json_object_get(saga, "steps");
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i), *error = json_object_get(step, "error");
+        json_int_t attempt = json_integer_value(json_object_get(step, "attempt"));
+        printf("  %-24s %-20s", text(step, "name"), text(step, "state"));
+        if (attempt > 1)
+            printf(" attempt %lld", (long long)attempt);
+        if (json_is_object(error))
+            printf(" %s: %s", text(error, "code"), text(error, "message"));
+        printf("\n");
+    }
+}
+
+/* ---- calls ---- */
+
+/* Calls the API; on success (2xx) prints the answer as JSON when asked so, else by `print`. */
+static int call_and_print(const struct options *o, const char *method, const char *path, const json_t *body,
+                          void (*print)(const json_t *), json_t **kept)
+{
+    struct err err;
+    int status = 0;
+    json_t *answer = NULL;
+    if (!client_call(o->url, method, path, body, &status, &answer, &err)) {
+        fprintf(stderr, "sagactl: %s\n", err.text);
+        return EXIT_SILENT;
+    }
+    bool good = status >= 200 && status < 300;
+    if (!good)
+        print_problem(answer);
+    else if (o->json)
+        print_json(answer);
+    else
+        print(answer);
+    if (kept && good)
+        *kept = answer;
+    else
+        json_decref(answer);
+    return good ? EXIT_SUCCESS : EXIT_NO;
+}
+
+static void print_stored(const json_t *answer)
+{
+    bool created = json_is_true(json_object_get(answer, "created"));
+    printf("definition %s version %lld%s\n", text(answer, "name"),
+           (long long)json_integer_value(json_object_get(answer, "version")), created ? "" : " (unchanged)");
+}
+
+static int run_apply(const struct options *o, const char *file)
+{
+    struct err err;
+    json_t *definition = read_file(file, &err);
+    if (!definition) {
+        fprintf(stderr, "sagactl: %s\n", err.text);
+        return EXIT_NO;
+    }
+    int status = call_and_print(o, "POST", "/v1/definitions", definition, print_stored, NULL);
+    json_decref(definition);
+    return status;
+}
+
+static void print_definitions(const json_t *answer)
+{
+    const json_t *all = json_object_get(answer, "definitions");
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *one = json_array_get(all, i);
+        printf("%-32s version %-4lld %s\n", text(one, "name"),
+               (long long)json_integer_value(json_object_get(one, "version")), text(one, "created_at"));
+    }
+}
+
+static void print_started(const json_t *answer)
+{
+    if (json_object_get(answer, "steps"))
+        print_saga(answer);
+    else
+        printf("%s\n", text(answer, "id"));
+}
+
+/* With --wait only COMPLETED is success. */
+static int by_state(const struct options *o, int status, json_t *saga)
+{
+    if (status == EXIT_SUCCESS && o->wait && strcmp(text(saga, "state"), "COMPLETED") != 0)
+        status = EXIT_NO;
+    json_decref(saga);
+    return status;
+}
+
+static int run_start(const struct options *o, const char *name)
+{
+    struct err err;
+    json_t *input = read_argument(o->input, &err), *answer = NULL;
+    if (!input) {
+        fprintf(stderr, "sagactl: --input: %s\n", err.text);
+        return EXIT_NO;
+    }
+    json_t *body = json_pack("{s:s, s:o}", "definition", name, "input", input);
+    if (o->key)
+        json_object_set_new(body, "idempotency_key", json_string(o->key));
+    if (o->version)
+        json_object_set_new(body, "version", json_integer(o->version));
+    char *path = mem_printf("/v1/sagas%s%s", o->wait ? "?wait=" : "", o->wait ? o->wait_for : "");
+    int status = call_and_print(o, "POST", path, body, print_started, &answer);
+    free(path);
+    json_decref(body);
+    return by_state(o, status, answer);
+}
+
+static int run_get(const struct options *o, const char *id)
+{
+    json_t *answer = NULL;
+    char *path = mem_printf("/v1/sagas/%s%s%s", id, o->wait ? "?wait=" : "", o->wait ? o->wait_for : "");
+    int status = call_and_print(o, "GET", path, NULL, print_saga, &answer);
+    free(path);
+    return by_state(o, status, answer);
+}
+
+static void print_history(const json_t *answer)
+{
+    timeline_print(json_object_get(answer, "entries"));
+}
+
+static int run_history(const struct options *o, const char *id)
+{
+    char *path = mem_printf("/v1/sagas/%s/history", id);
+    int status = call_and_print(o, "GET", path, NULL, print_history, NULL);
+    free(path);
+    return status;
+}
+
+static void print_list(const json_t *answer)
+{
+    const json_t *all = json_object_get(answer, "sagas");
+    for (size_t i = 0; i < json_array_size(all); i++)
+        print_saga_line(json_array_get(all, i));
+}
+
+static int run_list(const struct options *o)
+{
+    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
+                            o->definition ? "&definition=" : "", o->definition ? o->definition : "");
+    int status = call_and_print(o, "GET", path, NULL, print_list, NULL);
+    free(path);
+    return status;
+}
+
+/* What goes into a URL from the command line. */
+static bool is_plain(const char *word)
+{
+    for (; word && *word; word++) {
+        if (!isalnum((unsigned char)*word) && !strchr("-_.", *word))
+            return false;
+    }
+    return true;
+}
+
+static int run(const struct options *o, const struct conf_result *result)
+{
+    const char *command = result->command, *argument = result->args_n ? result->args[0] : NULL;
+    bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
+    bool path = strcmp(command, "apply") == 0;
+    if (result->args_n > 1 || (argument != NULL) != wants)
+        return usage(wants ? "the command wants one argument" : "the command wants no argument");
+    if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)))
+        return usage("an argument has characters that names and ids do not have");
+    if (path)
+        return run_apply(o, argument);
+    if (strcmp(command, "definitions") == 0)
+        return call_and_print(o, "GET", "/v1/definitions?limit=500", NULL, print_definitions, NULL);
+    if (strcmp(command, "start") == 0)
+        return run_start(o, argument);
+    if (strcmp(command, "get") == 0)
+        return run_get(o, argument);
+    if (strcmp(command, "history") == 0)
+        return run_history(o, argument);
+    return run_list(o);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct conf_result result;
+    struct err err;
+    if (!conf_parse(&spec, argc, argv, &o, &result, &err))
+        return usage(err.text);
+    if (result.help) {
+        conf_help(&spec);
+        return EXIT_SUCCESS;
+    }
+    if (result.version) {
+        printf("sagactl %s\n", SAGA_VERSION);
+        return EXIT_SUCCESS;
+    }
+    return run(&o, &result);
+}
