@@ -1,0 +1,213 @@
+/* The API of the real binary: what it answers, and what bad input gets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "suite.h"
+#include "world.h"
+
+static struct world world;
+
+static const char *const good_input =
+    "{\"sku\":\"book\",\"qty\":2,\"account\":\"alice\",\"amount\":1999,\"country\":\"DE\",\"address\":\"Hauptstr. 1\"}";
+
+static const char *text(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+/* Checks a problem document: status, type, and the pointer of its first error (NULL: none is wanted). */
+static void check_problem(struct answer answer, const char *what, int status, const char *kind, const char *pointer)
+{
+    char type[100];
+    snprintf(type, sizeof type, "urn:saga:problem:%s", kind);
+    ck_assert_msg(answer.status == status, "%s: %d, not %d", what, answer.status, status);
+    ck_assert_msg(strcmp(answer.type, "application/problem+json") == 0, "%s: %s", what, answer.type);
+    ck_assert_msg(strcmp(text(answer.body, "type"), type) == 0, "%s: %s", what, text(answer.body, "type"));
+    ck_assert_int_eq(json_integer_value(json_object_get(answer.body, "status")), status);
+    ck_assert(*text(answer.body, "title") && *text(answer.body, "detail"));
+    const json_t *errors = json_object_get(answer.body, "errors");
+    if (pointer) {
+        ck_assert_msg(json_array_size(errors) >= 1, "%s: no errors", what);
+        ck_assert_msg(strcmp(text(json_array_get(errors, 0), "pointer"), pointer) == 0, "%s: %s", what,
+                      text(json_array_get(errors, 0), "pointer"));
+        ck_assert(*text(json_array_get(errors, 0), "detail"));
+    }
+    answer_free(&answer);
+}
+
+static int64_t sagas_n(void)
+{
+    static const struct pg_statement count = {"count_sagas", "SELECT count(*) FROM saga"};
+    return world_number(world.pg, &count);
+}
+
+static char *start_body(const char *definition, const char *input)
+{
+    return mem_printf("{\"definition\":\"%s\",\"input\":%s}", definition, input);
+}
+
+START_TEST(bad_input_gets_a_problem_with_its_place_and_makes_no_saga)
+{
+    static const struct {
+        const char *path, *body;
+        int status;
+        const char *kind, *pointer;
+    } bad[] = {
+        {"/v1/definitions", "{", 400, "malformed-json", ""},
+        {"/v1/definitions", "", 400, "malformed-json", ""},
+        {"/v1/definitions", "{\"name\":\"a\",\"name\":\"b\"}", 400, "malformed-json", ""},
+        {"/v1/definitions", "[]", 422, "invalid-body", ""},
+        {"/v1/definitions", "{\"name\":\"a\"}", 422, "invalid-definition", "/steps"},
+        {"/v1/definitions", "{\"name\":\"a\",\"steps\":[{\"name\":\"s\",\"service\":\"s\",\"action\":\"a\"}]}", 422,
+         "invalid-definition", "/steps/0/compensation"},
+        {"/v1/definitions",
+         "{\"name\":\"a\",\"stepps\":1,\"steps\":[{\"name\":\"s\",\"service\":\"s\",\"action\":\"a\",\"compensation\":null}]}",
+         422, "invalid-definition", "/stepps"},
+        {"/v1/sagas", "{\"definition\":", 400, "malformed-json", ""},
+        {"/v1/sagas", "7", 422, "invalid-body", ""},
+        {"/v1/sagas", "{}", 422, "invalid-body", "/definition"},
+        {"/v1/sagas", "{\"definition\":7}", 422, "invalid-body", "/definition"},
+        {"/v1/sagas", "{\"definition\":\"nope\"}", 422, "unknown-definition", "/definition"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"version\":9}", 422, "unknown-definition", "/definition"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"version\":\"1\"}", 422, "invalid-body", "/version"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"inputs\":{}}", 422, "invalid-body", "/inputs"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"idempotency_key\":7}", 422, "invalid-body", "/idempotency_key"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"idempotency_key\":\"\"}", 422, "invalid-body", "/idempotency_key"},
+        {"/v1/sagas", "{\"definition\":\"order\",\"input\":{\"a\":\"\\u0000\"}}", 400, "malformed-json", ""},
+        {"/v1/sagas", "{\"definition\":\"order\",\"input\":99999999999999999999}", 400, "malformed-json", ""},
+        {"/v1/sagas?wait=soon", "{\"definition\":\"order\"}", 400, "invalid-parameter", NULL},
+        {"/v1/sagas?wait=2h", "{\"definition\":\"order\"}", 400, "invalid-parameter", NULL},
+    };
+    world_open(&world);
+    world_start_all(&world);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        check_problem(world_post(&world, bad[i].path, bad[i].body), bad[i].body, bad[i].status, bad[i].kind, bad[i].pointer);
+    check_problem(world_call(&world, "POST", "/v1/sagas", "a=b", 3, "application/x-www-form-urlencoded", NULL), "form", 415,
+                  "not-json", NULL);
+    size_t size = 2u << 20;
+    char *large = mem_alloc(size);
+    memset(large, ' ', size);
+    check_problem(world_call(&world, "POST", "/v1/sagas", large, size, NULL, NULL), "large", 413, "body-too-large", NULL);
+    memset(large, '[', size);
+    check_problem(world_call(&world, "POST", "/v1/sagas", large, 1000, NULL, NULL), "deep", 400, "malformed-json", "");
+    free(large);
+    check_problem(world_get(&world, "/v1/sagas/no-id"), "id", 400, "invalid-id", NULL);
+    check_problem(world_get(&world, "/v1/sagas/0197c0de-0000-7000-8000-00000000000a"), "saga", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/sagas/0197c0de-0000-7000-8000-00000000000a/history"), "saga", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/definitions/nope"), "definition", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/definitions/order?version=x"), "version", 400, "invalid-parameter", NULL);
+    check_problem(world_get(&world, "/v1/definitions/order?version=7"), "version", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/sagas?state=HAPPY"), "state", 400, "invalid-parameter", NULL);
+    check_problem(world_get(&world, "/v1/sagas?limit=0"), "limit", 400, "invalid-parameter", NULL);
+    check_problem(world_get(&world, "/v1/sagas?before=x"), "before", 400, "invalid-parameter", NULL);
+    check_problem(world_get(&world, "/nothing"), "path", 404, "not-found", NULL);
+    check_problem(world_call(&world, "DELETE", "/v1/sagas", NULL, 0, NULL, NULL), "method", 405, "method-not-allowed", NULL);
+    ck_assert_int_eq(sagas_n(), 0);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_saga_by_http_from_definition_to_history)
+{
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_get(&world, "/v1/definitions");
+    ck_assert_str_eq(text(json_array_get(json_object_get(answer.body, "definitions"), 0), "name"), "order");
+    answer_free(&answer);
+    answer = world_get(&world, "/v1/definitions/order");
+    ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(answer.body, "definition"), "steps")), 3);
+    answer_free(&answer);
+
+    char *body = start_body("order", good_input);
+    answer = world_post(&world, "/v1/sagas?wait=30s", body);
+    ck_assert_int_eq(answer.status, 201);
+    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "steps")), 3);
+    char path[200];
+    snprintf(path, sizeof path, "/v1/sagas/%s", text(answer.body, "id"));
+    ck_assert_str_eq(answer.location, path);
+    answer_free(&answer);
+    answer = world_get(&world, path);
+    ck_assert_int_eq(answer.status, 200);
+    const json_t *last = json_array_get(json_object_get(answer.body, "steps"), 2);
+    ck_assert_str_eq(text(last, "state"), "SUCCEEDED");
+    ck_assert(*text(json_object_get(last, "output"), "shipment_id"));
+    answer_free(&answer);
+    strcat(path, "/history");
+    answer = world_get(&world, path);
+    const json_t *entries = json_object_get(answer.body, "entries");
+    ck_assert_uint_eq(json_array_size(entries), 8);
+    ck_assert_str_eq(text(json_array_get(entries, 0), "event"), "saga_started");
+    ck_assert_str_eq(text(json_array_get(entries, 7), "event"), "saga_completed");
+    answer_free(&answer);
+
+    for (int i = 0; i < 4; i++) {
+        answer = world_post(&world, "/v1/sagas?wait=30s", body);
+        answer_free(&answer);
+    }
+    answer = world_get(&world, "/v1/sagas?limit=3&state=COMPLETED");
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "sagas")), 3);
+    struct answer next = world_get(&world, text(answer.body, "next"));
+    ck_assert_uint_eq(json_array_size(json_object_get(next.body, "sagas")), 2);
+    ck_assert(json_is_null(json_object_get(next.body, "next")));
+    answer_free(&next);
+    answer_free(&answer);
+    free(body);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(an_idempotency_key_starts_one_saga)
+{
+    world_open(&world);
+    world_start_all(&world);
+    char *body = start_body("order", good_input);
+    struct answer first = world_call(&world, "POST", "/v1/sagas", body, strlen(body), NULL, "key-1");
+    ck_assert_int_eq(first.status, 201);
+    struct answer again = world_call(&world, "POST", "/v1/sagas?wait=30s", body, strlen(body), NULL, "key-1");
+    ck_assert_int_eq(again.status, 200);
+    ck_assert_str_eq(text(again.body, "id"), text(first.body, "id"));
+    ck_assert_str_eq(text(again.body, "state"), "COMPLETED");
+    char *other = start_body("order", "{}");
+    check_problem(world_call(&world, "POST", "/v1/sagas", other, strlen(other), NULL, "key-1"), "conflict", 409,
+                  "idempotency-conflict", "/idempotency_key");
+    const char *both = "{\"definition\":\"order\",\"idempotency_key\":\"key-2\"}";
+    check_problem(world_call(&world, "POST", "/v1/sagas", both, strlen(both), NULL, "key-1"), "both", 422, "invalid-body",
+                  "/idempotency_key");
+    ck_assert_int_eq(sagas_n(), 1);
+    answer_free(&first);
+    answer_free(&again);
+    free(body);
+    free(other);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(it_listens_and_says_so_while_kafka_is_away)
+{
+    static const char *const nowhere[] = {"--kafka-brokers", "127.0.0.1:1", NULL};
+    world_open(&world);
+    world_start_orchestrator(&world, NULL, nowhere);
+    struct answer answer = world_get(&world, "/healthz");
+    ck_assert_int_eq(answer.status, 200);
+    answer_free(&answer);
+    answer = world_get(&world, "/readyz");
+    ck_assert_int_eq(answer.status, 503);
+    answer_free(&answer);
+    check_problem(world_post(&world, "/v1/sagas", "{\"definition\":\"order\"}"), "start", 503, "unavailable", NULL);
+    world_close(&world);
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &bad_input_gets_a_problem_with_its_place_and_makes_no_saga,
+    &a_saga_by_http_from_definition_to_history,
+    &an_idempotency_key_starts_one_saga,
+    &it_listens_and_says_so_while_kafka_is_away,
+    NULL,
+};
+static const struct suite_case cases[] = {{"api", tests, 120}};
+SUITE_MAIN("api", cases)
