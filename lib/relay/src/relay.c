@@ -23,6 +23,7 @@
 #define ROWS_MAX 1000
 #define IDLE_POLL_MS 1000 /* the safety net under the wake-ups */
 #define PAUSE_MS 500      /* after a failure */
+#define WARM_UP_MS 2000
 #define DEAD_VALUE_MAX (256 * 1024)
 
 /* clang-format off */
@@ -304,9 +305,16 @@ static bool renew_producer(struct relay *relay, struct err *err)
     return relay->producer != NULL;
 }
 
+/* A producer connects on its first message only, and that one would wait a second for it. */
+static void warm_up(struct relay *relay)
+{
+    (void)kafka_reachable(relay->producer, WARM_UP_MS);
+}
+
 static void *run(void *argument)
 {
     struct relay *relay = argument;
+    warm_up(relay);
     while (!atomic_load(&relay->stopping)) {
         struct err err;
         bool more = false;
