@@ -14,7 +14,6 @@ enum world_service { INVENTORY, PAYMENT, SHIPPING, SERVICES_N };
 struct world {
     char *name; /* schema of the orchestrator, prefix of the topics and of the services' schemas */
     char *url;
-    char *logs[8];
     pid_t orchestrator, relay, workers[SERVICES_N];
     int port; /* of the API; stays over restarts */
     struct pg *pg; /* on the orchestrator's schema */
