@@ -2,6 +2,8 @@
 # A private PostgreSQL and a single-node Kafka in one directory, on ports of their own, for demos and tests.
 #   servers.sh up DIR PGPORT KAFKAPORT    starts what does not run yet (port 0: any free one) and writes DIR/env
 #   servers.sh down DIR                   stops what was started in DIR, by its own pid files
+#   servers.sh crash-postgres DIR         stops it without a checkpoint, as a power cut would
+#   servers.sh crash-kafka DIR            kill -9
 #   servers.sh destroy DIR                down, and the data is deleted
 # DIR/env holds SAGA_DATABASE_URL and SAGA_KAFKA_BROKERS. Kafka is left out when NO_KAFKA is set.
 set -euo pipefail
@@ -154,6 +156,23 @@ down() { # dir
     pg_down "$dir"
 }
 
+crash_postgres() { # dir
+    local data bin
+    data=$(pg_data "$(cd "$1" && pwd)")
+    bin=$(pg_bin)
+    (cd / && as_postgres "$bin/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1)
+}
+
+crash_kafka() { # dir
+    kill -9 "$(cat "$1/kafka.pid")"
+    wait_for 10 "the end of Kafka" pid_is_gone "$1/kafka.pid"
+    rm -f "$1/kafka.pid"
+}
+
+pid_is_gone() { # pid file
+    ! pid_lives "$1"
+}
+
 destroy() { # dir
     [ -d "$1" ] || return 0
     local dir
@@ -166,5 +185,7 @@ case "${1:-}" in
 up) up "$2" "$3" "$4" ;;
 down) down "$2" ;;
 destroy) destroy "$2" ;;
+crash-postgres) crash_postgres "$2" ;;
+crash-kafka) crash_kafka "$2" ;;
 *) die "usage: servers.sh up DIR PGPORT KAFKAPORT | down DIR | destroy DIR" ;;
 esac

@@ -170,6 +170,18 @@ static void check_members(const json_t *body, struct problems *problems)
     }
 }
 
+/* NULL once the engine has it, otherwise what stands in the way. */
+static const char *submit(struct engine *engine, struct starting *s)
+{
+    struct engine_health health;
+    if (!engine)
+        return "the engine is not running yet";
+    engine_health(engine, &health);
+    if (!health.relaying)
+        return "Kafka is not available, commands wait in the outbox";
+    return engine_submit(engine, &s->start) ? NULL : "too many starts are waiting";
+}
+
 void sagas_start(struct call *call)
 {
     struct engine *engine = atomic_load(&call->api->engine);
@@ -191,14 +203,14 @@ void sagas_start(struct call *call)
     read_key(s, body, &problems);
     read_input(s, body, &problems);
     json_decref(body);
-    if (!problems.n && engine && engine_submit(engine, &s->start))
+    const char *obstacle = problems.n ? NULL : submit(engine, s);
+    if (!problems.n && !obstacle)
         return;
     free_starting(s);
-    if (problems.n)
-        call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
+    if (obstacle)
+        call_problem(call, 503, "unavailable", "The saga was not accepted", obstacle, NULL);
     else
-        call_problem(call, 503, "unavailable", "The saga was not accepted",
-                     engine ? "too many starts are waiting" : "the engine is not running yet", NULL);
+        call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
 }
 
 /* ---- show ---- */
