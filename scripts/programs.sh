@@ -34,6 +34,21 @@ api_is_ready() {
     curl -fs -o /dev/null --max-time 2 "$SAGA_URL/readyz"
 }
 
+orchestrator_says_broker() { # dir
+    grep -q ' started .*brokers=' "$1/logs/saga-orchestrator.log"
+}
+
+# Without Kafka: the orchestrator has a broker in its own process, and the others are told where.
+start_with_inner_broker() { # dir bin-dir
+    start_program "$1" "$2" saga-orchestrator dev --no-workers
+    wait_for 60 "the orchestrator, see $1/logs" orchestrator_says_broker "$1"
+    {
+        printf 'SAGA_KAFKA_FETCH_WAIT=10ms\nSAGA_KAFKA_BROKERS='
+        sed -n 's/.* started .*brokers="\([^"]*\)".*/\1/p' "$1/logs/saga-orchestrator.log" | tail -n 1
+    } >>"$1/api-env"
+    load_env "$1"
+}
+
 # Orchestrator, relay and workers, and waits until all of them have their partitions.
 start_programs() { # dir bin-dir
     local dir=$1 bin=$2 port=${SAGA_API_PORT:-8080} service
@@ -43,9 +58,14 @@ start_programs() { # dir bin-dir
         printf 'SAGA_LISTEN=127.0.0.1:%s\nSAGA_URL=http://127.0.0.1:%s\n' "$port" "$port" >"$dir/api-env"
     fi
     load_env "$dir"
+    : >"$dir/logs/saga-orchestrator.log"
     "$bin/saga-orchestrator" migrate >>"$dir/logs/saga-orchestrator.log" 2>&1 ||
         { tail -n 3 "$dir/logs/saga-orchestrator.log" >&2; die "the schema was not made"; }
-    start_program "$dir" "$bin" saga-orchestrator --instance orchestrator-1
+    if [ -n "${NO_KAFKA:-}" ]; then
+        start_with_inner_broker "$dir" "$bin"
+    else
+        start_program "$dir" "$bin" saga-orchestrator --instance orchestrator-1
+    fi
     start_program "$dir" "$bin" saga-relay
     for service in "${WORKERS[@]}"; do
         pid_lives "$dir/saga-worker-$service.pid" || start_worker "$dir" "$bin" "$service"

@@ -2,6 +2,7 @@
 # A private PostgreSQL and a single-node Kafka in one directory, on ports of their own, for demos and tests.
 #   servers.sh up DIR PGPORT KAFKAPORT    starts what does not run yet (port 0: any free one) and writes DIR/env
 #   servers.sh down DIR                   stops what was started in DIR, by its own pid files
+#   servers.sh jars                       fetches Kafka's jars unless they are there; fails when Maven cannot be reached
 #   servers.sh crash-postgres DIR         stops it without a checkpoint, as a power cut would
 #   servers.sh crash-kafka DIR            kill -9
 #   servers.sh destroy DIR                down, and the data is deleted
@@ -185,6 +186,7 @@ case "${1:-}" in
 up) up "$2" "$3" "$4" ;;
 down) down "$2" ;;
 destroy) destroy "$2" ;;
+jars) kafka_jars ;;
 crash-postgres) crash_postgres "$2" ;;
 crash-kafka) crash_kafka "$2" ;;
 *) die "usage: servers.sh up DIR PGPORT KAFKAPORT | down DIR | destroy DIR" ;;

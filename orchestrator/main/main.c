@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "dev.h"
 #include "engine/engine.h"
 #include "service/service.h"
 #include "store/store.h"
@@ -20,25 +21,32 @@ struct options {
     const char *prefix;
     const char *listen;
     const char *instance;
+    const char *data_dir;
     struct conf_list roles;
     int partitions;
+    int64_t fetch_wait_ms;
+    bool no_workers;
 };
 
 static const struct conf_option options[] = {
-    {"database-url", CONF_STRING, offsetof(struct options, database_url), "postgresql:///saga", "URL", "PostgreSQL, as libpq takes it", 0, 0},
+    {"database-url", CONF_STRING, offsetof(struct options, database_url), NULL, "URL", "PostgreSQL, as libpq takes it (default postgresql:///saga; dev: a private cluster)", 0, 0},
     {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "its schema in that database", 0, 0},
     {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
     {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
     {"listen", CONF_STRING, offsetof(struct options, listen), "127.0.0.1:8080", "HOST:PORT", "where the API is", 0, 0},
     {"instance", CONF_STRING, offsetof(struct options, instance), NULL, "NAME", "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},
+    {"data-dir", CONF_STRING, offsetof(struct options, data_dir), ".saga-dev", "DIR", "dev: where the private cluster is", 0, 0},
     {"roles", CONF_LIST, offsetof(struct options, roles), "api,engine,relay", "LIST", "what this copy does", 0, 0},
     {"partitions", CONF_INT, offsetof(struct options, partitions), "8", "N", "of topics that have to be made", 1, 1000},
+    {"kafka-fetch-wait", CONF_DURATION, offsetof(struct options, fetch_wait_ms), "500ms", "TIME", "how long a broker holds an empty fetch", 1, 60000},
+    {"no-workers", CONF_FLAG, offsetof(struct options, no_workers), NULL, NULL, "dev: without the example workers", 0, 0},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
 };
 static const struct conf_command commands[] = {
     {"serve", "accepts and runs sagas"},
     {"migrate", "brings the database's schema up to date and leaves"},
+    {"dev", "serve without servers: a broker in this process that forgets on exit, a private PostgreSQL, the example workers"},
     {NULL, NULL},
 };
 static const struct conf_spec spec = {"saga-orchestrator", "runs sagas on PostgreSQL and Kafka", NULL, commands, options};
@@ -67,6 +75,7 @@ struct program {
     struct pg *pg;
     struct engine *engine;
     struct api *api;
+    struct dev *dev; /* NULL: real servers */
 };
 
 static bool migrate(void *context, struct err *err)
@@ -91,6 +100,7 @@ static bool start_engine(void *context, struct err *err)
     const struct options *o = p->options;
     struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->brokers,
                                    .prefix = o->prefix, .instance = o->instance, .partitions = o->partitions,
+                                   .fetch_wait_ms = o->fetch_wait_ms,
                                    .with_engine = p->roles.engine, .with_relay = p->roles.relay};
     p->engine = engine_start(&config, err);
     return p->engine != NULL;
@@ -128,14 +138,47 @@ static void stop(struct program *p)
     engine_free(p->engine);
 }
 
+/* After start(): the workers find the broker's topics and the orchestrator's answers. */
+static void greet(struct dev *dev, const struct program *p)
+{
+    if (!p->options->no_workers)
+        dev_start_workers(dev);
+    fprintf(stderr,
+            "\nThe API is at http://127.0.0.1:%d, the broker at %s (for kcat and other programs).\n"
+            "This broker forgets all messages on exit; the database stays. Not for production. Ctrl-C ends it all.\n\n",
+            p->api ? api_port(p->api) : 0, dev_brokers(dev));
+}
+
 static bool serve(struct program *p, struct err *err)
 {
     bool ok = start(p, err);
+    if (ok && p->dev)
+        greet(p->dev, p);
     if (ok)
         service_wait(-1);
     log_line(LOG_INFO, "draining", LOG_BOOL("started", ok));
     stop(p);
-    return ok || err->kind == ERR_NONE;
+    return ok;
+}
+
+static bool run(struct program *p, struct options *o, const char *command, struct err *err)
+{
+    if (!read_roles(&o->roles, &p->roles, err))
+        return false;
+    if (strcmp(command, "dev") == 0) {
+        p->dev = dev_start(o->data_dir, o->database_url, err);
+        if (!p->dev)
+            return false;
+        o->database_url = dev_database_url(p->dev);
+        o->brokers = dev_brokers(p->dev);
+        o->fetch_wait_ms = DEV_FETCH_WAIT_MS;
+    } else if (!o->database_url) {
+        o->database_url = "postgresql:///saga";
+    }
+    p->pg = pg_new(o->database_url, o->schema, "saga-orchestrator", PG_ADHOC);
+    if (strcmp(command, "serve") != 0 && !service_retry("PostgreSQL", migrate, p, err))
+        return false;
+    return strcmp(command, "migrate") == 0 || serve(p, err);
 }
 
 int main(int argc, char **argv)
@@ -147,13 +190,9 @@ int main(int argc, char **argv)
     if (!service_open(&spec, argc, argv, &o, &o.service, &result, &status))
         return status;
     struct program program = {.options = &o};
-    bool ok = read_roles(&o.roles, &program.roles, &err);
-    program.pg = pg_new(o.database_url, o.schema, "saga-orchestrator", PG_ADHOC);
-    if (ok && strcmp(result.command, "migrate") == 0)
-        ok = service_retry("PostgreSQL", migrate, &program, &err);
-    else if (ok)
-        ok = serve(&program, &err);
+    bool ok = run(&program, &o, result.command, &err) || err.kind == ERR_NONE;
     pg_free(program.pg);
+    dev_stop(program.dev);
     if (!ok)
         log_line(LOG_ERROR, "failed", LOG_ERR(&err));
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -77,7 +77,7 @@ void world_close(struct world *world)
     free(world->url);
 }
 
-static int port_in_log(const char *log)
+static int find_port(const char *log)
 {
     FILE *file = fopen(log, "r");
     char line[1024];
@@ -93,16 +93,33 @@ static int port_in_log(const char *log)
     return port;
 }
 
+static void find_api(struct world *world, const char *log)
+{
+    process_await_log(log, "listening", 60);
+    world->port = find_port(log);
+    free(world->url);
+    world->url = mem_printf("http://127.0.0.1:%d", world->port);
+}
+
 void world_start_orchestrator(struct world *world, const char *fault, const char *const *more)
 {
     char listen[32];
     snprintf(listen, sizeof listen, "127.0.0.1:%d", world->port);
     const char *own[] = {"--schema", world->name, "--listen", listen, "--instance", "one", "--partitions", "4", NULL};
     char *log = start(world, "saga-orchestrator", own, more, fault, &world->orchestrator);
-    process_await_log(log, "listening", 20);
-    world->port = port_in_log(log);
-    free(world->url);
-    world->url = mem_printf("http://127.0.0.1:%d", world->port);
+    find_api(world, log);
+    free(log);
+}
+
+void world_start_dev(struct world *world, const char *data)
+{
+    const char *arguments[] = {"dev", "--listen", "127.0.0.1:0", "--data-dir", data, NULL};
+    char *part = mem_printf("dev-%d", ++starts);
+    char *log = process_log_path(world->name, part);
+    world->orchestrator = process_start("saga-orchestrator", arguments, log, NULL);
+    find_api(world, log);
+    world_await_ready(world, 60);
+    free(part);
     free(log);
 }
 
@@ -146,18 +163,23 @@ static char *read_text(const char *path, size_t *len)
     return text;
 }
 
-void world_start_all(struct world *world)
+void world_apply_example(struct world *world)
 {
     size_t len;
     char *definition = read_text(SAGA_EXAMPLES "/order.json", &len);
+    struct answer answer = world_post(world, "/v1/definitions", definition);
+    ck_assert(answer.status == 201 || answer.status == 200);
+    answer_free(&answer);
+    free(definition);
+}
+
+void world_start_all(struct world *world)
+{
     world_start_orchestrator(world, NULL, NULL);
     for (int i = 0; i < SERVICES_N; i++)
         world_start_worker(world, (enum world_service)i, NULL);
     world_await_ready(world, 30);
-    struct answer answer = world_post(world, "/v1/definitions", definition);
-    ck_assert_int_eq(answer.status, 201);
-    answer_free(&answer);
-    free(definition);
+    world_apply_example(world);
 }
 
 /* ---- HTTP ---- */

@@ -30,6 +30,9 @@ void world_start_orchestrator(struct world *world, const char *fault, const char
 void world_await_ready(struct world *world, int within_s);
 void world_start_worker(struct world *world, enum world_service service, const char *fault);
 void world_start_relay(struct world *world, const char *fault);
+/* saga-orchestrator dev with its cluster in `data`, without world_open; world->orchestrator is the process. */
+void world_start_dev(struct world *world, const char *data);
+void world_apply_example(struct world *world);
 void world_start_all(struct world *world); /* orchestrator, workers; stores the example definition; waits for ready */
 
 struct answer {

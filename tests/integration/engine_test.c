@@ -84,7 +84,7 @@ static void *participate(void *argument)
     char topic[WIRE_TOPIC_MAX];
     struct err fault;
     const char *topics[] = {wire_command_topic(name, "s", topic)};
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "participant", name, NULL, topics, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "participant", name, NULL, topics, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &fault);
     struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "participant", ignore_report, NULL, &fault);
     while (!atomic_load(&participant_stops)) {
@@ -316,7 +316,7 @@ START_TEST(bad_replies_go_to_the_dead_letters_and_the_rest_goes_on)
     ck_assert_str_eq(view.state, "COMPLETED");
     char topic[WIRE_TOPIC_MAX];
     const char *topics[] = {wire_topic(name, "dead", topic)};
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", "dead", NULL, topics, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", "dead", NULL, topics, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
     int got = 0;
     while (got < 4 && clock_mono_ms() < deadline) {

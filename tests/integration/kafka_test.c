@@ -74,7 +74,7 @@ static void check_broker(const char *brokers)
     ck_assert(kafka_reachable(producer, 10000));
     send_all(producer, topic, 100);
     ck_assert_int_eq(refusals, 0);
-    struct kafka_consumer_config config = {brokers, "test", topic, NULL, topics, 1};
+    struct kafka_consumer_config config = {brokers, "test", topic, NULL, topics, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
     OK(consumer != NULL);
     receive_all(consumer, 0, 100, 60);

@@ -109,7 +109,7 @@ static struct relay *start_relay(int64_t late_ms)
 /* Reads the topic until every number below n has come; counts in seen[]. Returns how many first sights were out of order. */
 static int read_topic(const char *name, int *seen, int n)
 {
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, &name, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, &name, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
     OK(consumer != NULL);
     int missing = n, disorder = 0, last = -1;
@@ -239,7 +239,7 @@ END_TEST
 /* Receives exactly n records of the topic, giving each to `check`. */
 static void receive_n(const char *name, int n, void (*check)(const struct wire_message *))
 {
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, &name, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, &name, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
     int got = 0;
     int64_t deadline = clock_mono_ms() + 20000;

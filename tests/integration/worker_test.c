@@ -51,7 +51,7 @@ static void open_world(void)
     OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 1, &err));
     pg = pg_new(servers_database_url(), name, "worker_test", PG_ADHOC);
     producer = kafka_producer_new(servers_kafka_brokers(), "test", ignore_report, NULL, &err);
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, topics, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, topics, 1, 0};
     replies = kafka_consumer_new(&config, &err);
     start_worker(NULL);
 }
@@ -303,7 +303,7 @@ START_TEST(a_malformed_command_goes_to_the_dead_letters)
     struct wire_command command = charge_of(uuid_v7(), good);
     ck_assert_str_eq(ask(&command).outcome, "succeeded");
     const char *topics[] = {wire_topic(name, "dead", dead)};
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", dead, NULL, topics, 1};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", dead, NULL, topics, 1, 0};
     struct kafka_consumer *consumer = kafka_consumer_new(&config, &err);
     struct kafka_record *record;
     size_t n = 0;

@@ -1,5 +1,6 @@
 /* Offsets are stored by hand once a record's effects are committed, and committed by librdkafka in the background. */
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,8 @@
 #include "base/mem.h"
 #include "conf.h"
 #include "kafka/kafka.h"
+
+#define FETCH_WAIT_MS 500
 
 struct kafka_consumer {
     rd_kafka_t *client;
@@ -57,6 +60,8 @@ static bool subscribe(struct kafka_consumer *consumer, const struct kafka_consum
 /* A member that died without leaving is noticed after session.timeout.ms, the least that brokers allow by default. */
 struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *config, struct err *err)
 {
+    char fetch_wait[24];
+    snprintf(fetch_wait, sizeof fetch_wait, "%d", config->fetch_wait_ms ? (int)config->fetch_wait_ms : FETCH_WAIT_MS);
     const struct kafka_setting settings[] = {
         {"bootstrap.servers", config->brokers},
         {"client.id", config->client},
@@ -70,7 +75,7 @@ struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *co
         {"enable.auto.offset.store", "false"},
         {"enable.auto.commit", "true"},
         {"auto.commit.interval.ms", "200"},
-        {"fetch.wait.max.ms", "500"},
+        {"fetch.wait.max.ms", fetch_wait},
         {"fetch.error.backoff.ms", "50"},
         {"socket.nagle.disable", "true"},
         {"reconnect.backoff.max.ms", "1000"},

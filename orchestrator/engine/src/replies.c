@@ -156,7 +156,8 @@ static struct kafka_consumer *open_consumer(struct engine *engine, struct err *e
                                            .group = wire_topic(engine->config.prefix, "orchestrator", group),
                                            .instance = engine->config.instance,
                                            .topics = topics,
-                                           .topics_n = 1};
+                                           .topics_n = 1,
+                                           .fetch_wait_ms = engine->config.fetch_wait_ms};
     return kafka_consumer_new(&config, err);
 }
 

@@ -24,6 +24,7 @@ struct options {
     const char *schema;
     const char *instance;
     int partitions;
+    int64_t fetch_wait_ms;
     bool no_relay;
 };
 
@@ -34,6 +35,7 @@ static const struct conf_option options[] = {
     {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
     {"instance", CONF_STRING, offsetof(struct options, instance), NULL, "NAME", "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},
     {"partitions", CONF_INT, offsetof(struct options, partitions), "8", "N", "of topics that have to be made", 1, 1000},
+    {"kafka-fetch-wait", CONF_DURATION, offsetof(struct options, fetch_wait_ms), "500ms", "TIME", "how long a broker holds an empty fetch", 1, 60000},
     {"no-relay", CONF_FLAG, offsetof(struct options, no_relay), NULL, NULL, "a saga-relay publishes the replies", 0, 0},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
@@ -220,7 +222,8 @@ static struct kafka_consumer *open_consumer(struct worker *worker, struct err *e
                                            .group = wire_topic(worker->options->prefix, worker->spec->service, group),
                                            .instance = worker->options->instance,
                                            .topics = topics,
-                                           .topics_n = 1};
+                                           .topics_n = 1,
+                                           .fetch_wait_ms = worker->options->fetch_wait_ms};
     return kafka_consumer_new(&config, err);
 }
 

@@ -48,6 +48,8 @@ struct kafka_consumer_config {
     const char *instance; /* a name that this member keeps over restarts, so that it gets its partitions back at once; NULL: none */
     const char *const *topics;
     size_t topics_n;
+    int64_t fetch_wait_ms; /* how long a broker holds an empty fetch; 0: 500. Only the broker in the process makes it felt:
+                              it does not wake a waiting fetch */
 };
 
 struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *config, struct err *err);

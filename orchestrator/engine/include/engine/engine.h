@@ -20,6 +20,7 @@ struct engine_config {
     const char *prefix;   /* of the topics' names */
     const char *instance; /* keeps its Kafka partitions over restarts; NULL: none */
     int partitions;       /* of topics that are made */
+    int64_t fetch_wait_ms; /* as kafka_consumer_config has it */
     bool with_engine;     /* applies replies and timers; without it only starts are accepted */
     bool with_relay;
 };
