@@ -31,7 +31,7 @@ struct http_request {
     const char *method;
     char *path;
     struct buf body;
-    enum phase phase;
+    _Atomic enum phase phase; /* set last: it publishes the answer to the server's thread */
     struct MHD_Response *response;
     unsigned status;
 };

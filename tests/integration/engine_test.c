@@ -28,7 +28,25 @@ static struct engine *engine;
 static pthread_t participant;
 static atomic_bool participant_stops;
 static atomic_int participating;
-static char seen[4096]; /* "a1 b1 A1": read after the participant has ended */
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
+static char seen[4096]; /* "a1 b1 A1" */
+
+static void note_seen(char letter, int attempt)
+{
+    pthread_mutex_lock(&seen_lock);
+    size_t len = strlen(seen);
+    snprintf(seen + len, sizeof seen - len, "%s%c%d", len ? " " : "", letter, attempt);
+    pthread_mutex_unlock(&seen_lock);
+}
+
+static void copy_seen(char *out, size_t size, bool clear)
+{
+    pthread_mutex_lock(&seen_lock);
+    snprintf(out, size, "%s", seen);
+    if (clear)
+        seen[0] = '\0';
+    pthread_mutex_unlock(&seen_lock);
+}
 
 static void ignore_report(void *context, void *tag, const struct err *fault)
 {
@@ -73,9 +91,7 @@ static void answer(struct kafka_producer *producer, const struct wire_command *c
         send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":8}}");
     } /* else "silent" */
     json_decref(input);
-    size_t len = strlen(seen);
-    snprintf(seen + len, sizeof seen - len, "%s%c%d", len ? " " : "",
-             compensation ? command->about.step[0] - 32 : command->about.step[0], command->about.attempt);
+    note_seen((char)(compensation ? command->about.step[0] - 32 : command->about.step[0]), command->about.attempt);
 }
 
 static void *participate(void *argument)
@@ -221,12 +237,14 @@ static struct store_saga_view await_end(const struct uuid *id)
 
 static void check_saga(const char *input, const char *expected_state, const char *expected_commands)
 {
-    seen[0] = '\0';
+    char commands[sizeof seen];
+    copy_seen(commands, sizeof commands, true);
     struct start start = submit("d", input, NULL);
     ck_assert_int_eq(start.result, START_CREATED);
     struct store_saga_view view = await_end(&start.id);
-    ck_assert_msg(strcmp(view.state, expected_state) == 0, "%s: %s after %s", input, view.state, seen);
-    ck_assert_msg(strcmp(seen, expected_commands) == 0, "%s: %s", input, seen);
+    copy_seen(commands, sizeof commands, false);
+    ck_assert_msg(strcmp(view.state, expected_state) == 0, "%s: %s after %s", input, view.state, commands);
+    ck_assert_msg(strcmp(commands, expected_commands) == 0, "%s: %s", input, commands);
 }
 
 START_TEST(sagas_run_to_their_end)

@@ -32,13 +32,13 @@ static const char *read_value(const char *name, char *out, size_t size)
 const char *servers_database_url(void)
 {
     static char url[256];
-    return read_value("SAGA_DATABASE_URL", url, sizeof url);
+    return *url ? url : read_value("SAGA_DATABASE_URL", url, sizeof url);
 }
 
 const char *servers_kafka_brokers(void)
 {
     static char brokers[256];
-    return read_value("SAGA_KAFKA_BROKERS", brokers, sizeof brokers);
+    return *brokers ? brokers : read_value("SAGA_KAFKA_BROKERS", brokers, sizeof brokers);
 }
 
 char *servers_unique_name(void)
