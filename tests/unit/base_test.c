@@ -101,6 +101,14 @@ START_TEST(errors_carry_their_decision)
     err_set(&err, ERR_REFUSED, "%0600d", 1);
     ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
     ck_assert_str_eq(err.code, "");
+    char accents[600];
+    for (size_t i = 0; i + 2 < sizeof accents; i += 2)
+        memcpy(accents + i, "é", 3);
+    err_set(&err, ERR_REFUSED, "x%s", accents); /* cut, but never through a character */
+    ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
+    err_set(&err, ERR_REFUSED, "%s", accents);
+    ck_assert_uint_eq(strlen(err.text), sizeof err.text - 2);
+    ck_assert_uint_eq(strlen(err.text) % 2, 0);
 }
 END_TEST
 

@@ -211,6 +211,39 @@ START_TEST(a_step_without_compensation_is_passed_over)
 }
 END_TEST
 
+START_TEST(a_deadline_that_passes_in_a_pause_allows_no_new_attempt)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"timeout\":\"1s\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\","
+                   "\"retry\":{\"initial\":\"2s\",\"jitter\":0}}]}");
+    play(&w, "a~ t2000 A+");
+    ck_assert_str_eq(buf_text(&w.sent), "a1 A1");
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(input_too_deep_for_its_compensation_is_not_sent)
+{
+    struct world w;
+    char input[200] = "", *at = input;
+    for (int i = 0; i < JSON_DEPTH_MAX; i++)
+        *at++ = '[';
+    for (int i = 0; i < JSON_DEPTH_MAX; i++)
+        *at++ = ']';
+    world_open(&w, "{\"name\":\"d\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input}\"}]}");
+    w.saga.input = input;
+    w.saga.input_len = strlen(input);
+    world_apply(&w, &(struct event){.type = EVENT_START});
+    ck_assert_str_eq(buf_text(&w.sent), "");
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    ck_assert_ptr_nonnull(strstr(w.steps[0].error, "bad_input"));
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(input_that_leads_nowhere_fails_the_step_before_it_is_sent)
 {
     struct world w;
@@ -301,6 +334,8 @@ END_TEST
 static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &a_step_without_compensation_is_passed_over,
+    &a_deadline_that_passes_in_a_pause_allows_no_new_attempt,
+    &input_too_deep_for_its_compensation_is_not_sent,
     &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
     &the_history_tells_all,
     &a_wake_up_is_not_moved_by_replies,

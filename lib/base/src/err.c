@@ -3,12 +3,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 static void fill(struct err *err, enum err_kind kind, const char *code, const char *format, va_list args)
 {
     err->kind = kind;
     err->in_doubt = false;
     snprintf(err->code, sizeof err->code, "%s", code);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    text_format(err->text, sizeof err->text, format, args);
 }
 
 bool err_set(struct err *err, enum err_kind kind, const char *format, ...)

@@ -36,10 +36,9 @@ int json_depth(const json_t *value)
     return deepest + 1;
 }
 
-/* Nesting is measured on the text, before a recursive parser meets it. */
-static bool too_deep(const char *text, size_t len)
+int json_text_depth(const char *text, size_t len)
 {
-    int depth = 0;
+    int depth = 0, deepest = 0;
     bool in_string = false;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
@@ -51,18 +50,17 @@ static bool too_deep(const char *text, size_t len)
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > JSON_DEPTH_MAX)
-                return true;
+            deepest = ++depth > deepest ? depth : deepest;
         } else if (c == '}' || c == ']') {
             depth--;
         }
     }
-    return false;
+    return deepest;
 }
 
 json_t *json_read(const char *text, size_t len, struct err *err)
 {
-    if (too_deep(text, len)) {
+    if (json_text_depth(text, len) > JSON_DEPTH_MAX) { /* before a recursive parser meets it */
         err_set(err, ERR_REFUSED, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
         return NULL;
     }

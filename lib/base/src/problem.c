@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 bool problem_add(struct problems *problems, const char *pointer, const char *format, ...)
 {
     if (problems->n++ >= PROBLEMS_MAX)
@@ -11,7 +13,7 @@ bool problem_add(struct problems *problems, const char *pointer, const char *for
     snprintf(problem->pointer, sizeof problem->pointer, "%s", pointer);
     va_list args;
     va_start(args, format);
-    vsnprintf(problem->detail, sizeof problem->detail, format, args);
+    text_format(problem->detail, sizeof problem->detail, format, args);
     va_end(args);
     return false;
 }

@@ -110,7 +110,12 @@ static const char *make_value(struct move *m, int step, enum command_kind kind, 
     struct buf text = buf_new(VALUE_MAX_BYTES);
     struct err err;
     const char *value = NULL;
-    if (write_value(m, step, kind, &text, &err)) {
+    /* One level is left for the compensation, which wraps the action's input. */
+    int depth_max = kind == KIND_ACTION ? JSON_DEPTH_MAX - 1 : JSON_DEPTH_MAX;
+    bool ok = write_value(m, step, kind, &text, &err);
+    if (ok && json_text_depth(buf_text(&text), text.len) > depth_max)
+        ok = err_set_code(&err, ERR_REFUSED, "bad_input", "the input is nested deeper than %d levels", depth_max);
+    if (ok) {
         value = arena_strndup(m->effects->arena, text.data, text.len);
         *len = text.len;
     } else {
@@ -335,6 +340,8 @@ static void step_timer(struct move *m, int step)
     struct saga_step *s = &m->saga->steps[step];
     if (!in_flight(s->state) || s->due_ms > m->now_ms)
         return;
+    if (s->paused && kind_of(s->state) == KIND_ACTION && m->saga->state != SAGA_RUNNING)
+        return; /* advance_backward gives it up */
     if (s->paused) {
         step_send(m, step, ON_DUE);
         return;

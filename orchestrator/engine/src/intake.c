@@ -1,6 +1,7 @@
 /* The intake: starts that wait together are committed together. A start is answered only after its commit; when the
  * commit's answer was lost, the ids are looked up first. */
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #define WAIT_MS 500
 #define LOOK_TRIES 10
@@ -24,10 +26,18 @@ struct batch {
     size_t n;
 };
 
+static void set_reason(struct start *start, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    text_format(start->reason, sizeof start->reason, format, args);
+    va_end(args);
+}
+
 static void answer(struct start *start, enum start_result result, const char *reason)
 {
     start->result = result;
-    snprintf(start->reason, sizeof start->reason, "%s", reason);
+    set_reason(start, "%s", reason);
     start->done(start);
 }
 
@@ -151,7 +161,7 @@ static void settle_created(struct batch *batch, size_t i)
     settle(batch, i, START_CREATED, "");
 }
 
-/* The commit's answer was lost: what is there was made, the rest was not. */
+/* The commit's answer was lost: what is there was made; of the rest nobody knows. */
 static void settle_in_doubt(struct batch *batch)
 {
     struct uuid ids[BATCH_MAX];
@@ -170,9 +180,7 @@ static void settle_in_doubt(struct batch *batch)
             continue;
         if (exists[i])
             settle_created(batch, i);
-        else if (known)
-            settle(batch, i, START_UNAVAILABLE, "the database went away; nothing was accepted");
-        else
+        else /* not there yet, or not known: the old session may still be about to commit */
             settle(batch, i, START_UNKNOWN, "the database went away while it was asked to accept the saga");
     }
 }
@@ -187,14 +195,22 @@ static void settle_all(struct batch *batch, enum start_result result, const char
 
 static void process(struct batch *batch);
 
-/* Something in the batch is refused for good: halves go on by themselves until the culprit is alone. */
-static void split(struct batch *batch, const struct err *err)
+/* The sagas of a try that failed: they live in the arena of that try. */
+static void drop_sagas(struct batch *batch)
 {
-    size_t left = 0;
     for (size_t i = 0; i < batch->n; i++) {
         if (batch->sagas[i])
             saga_release(batch->sagas[i]);
         batch->sagas[i] = NULL;
+    }
+}
+
+/* Something in the batch is refused for good: halves go on by themselves until the culprit is alone. */
+static void split(struct batch *batch, const struct err *err)
+{
+    size_t left = 0;
+    drop_sagas(batch);
+    for (size_t i = 0; i < batch->n; i++) {
         if (batch->starts[i])
             batch->starts[left++] = batch->starts[i];
     }
@@ -221,6 +237,7 @@ static void process(struct batch *batch)
     struct engine *engine = batch->applier->engine;
     struct err err = {0};
     for (int tries = 0; tries < RACE_TRIES; tries++) {
+        drop_sagas(batch);
         arena_reset(&batch->applier->arena);
         if (settle_known_keys(batch, &err) && make_sagas(batch, &err)) {
             fault_point("intake.after_commit");
@@ -234,7 +251,7 @@ static void process(struct batch *batch)
         if (strcmp(err.code, "23505") != 0)
             break; /* otherwise somebody else used one of the keys just now: look again */
     }
-    if (err.kind != ERR_RETRY) {
+    if (err.kind == ERR_REFUSED) {
         split(batch, &err);
         return;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "task.h"
 
 #define BODY_MAX (900u * 1024)
@@ -58,7 +59,7 @@ void worker_output(struct worker_call *call, json_t *output)
 static void say(struct running *r, const char *code, const char *format, va_list args)
 {
     snprintf(r->code, sizeof r->code, "%s", code);
-    vsnprintf(r->message, sizeof r->message, format, args);
+    text_format(r->message, sizeof r->message, format, args);
 }
 
 enum worker_outcome worker_fail(struct worker_call *call, const char *code, const char *format, ...)
@@ -135,7 +136,7 @@ static bool write_body(struct arena *arena, struct task *task, const char *outco
         reply.output_len = value.len;
     }
     wire_reply_value(&body, &reply);
-    bool fits = !body.failed && !value.failed;
+    bool fits = !body.failed && !value.failed && json_text_depth(buf_text(&body), body.len) <= JSON_DEPTH_MAX;
     if (fits) {
         task->body = arena_strndup(arena, buf_text(&body), body.len);
         task->body_len = body.len;
@@ -200,7 +201,7 @@ static bool conclude(struct arena *arena, struct running *r, struct task *task, 
             task->verdict = "succeeded";
             return keep(r, err);
         }
-        outcome = worker_fail(&r->call, "output_too_large", "the output is larger than %u bytes", BODY_MAX);
+        outcome = worker_fail(&r->call, "output_too_large", "the output is larger than %u bytes or too deeply nested", BODY_MAX);
     }
     if (!undo(r, err))
         return false;

@@ -26,4 +26,7 @@ char *json_text(const json_t *value);
 /* The deepest nesting of arrays and objects in `value` (a scalar has 0). */
 int json_depth(const json_t *value);
 
+/* The same, measured on the text of well-formed JSON. */
+int json_text_depth(const char *text, size_t len);
+
 #endif

@@ -1,0 +1,11 @@
+/* Text in fixed fields. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* vsnprintf that, when the text is cut, leaves no half of a UTF-8 character at the end. Any thread. */
+void text_format(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
+#endif
