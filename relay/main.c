@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         log_line(LOG_INFO, "stats", LOG_INT("published", stats.published), LOG_INT("dead", stats.dead),
                  LOG_INT("failed", stats.failed), LOG_BOOL("healthy", stats.healthy));
     }
-    relay_stop(relay);
+    relay_free(relay);
     log_line(LOG_INFO, "stopped", LOG_STR("schema", o.schema));
     return EXIT_SUCCESS;
 }

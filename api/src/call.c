@@ -75,10 +75,15 @@ void call_database_problem(struct call *call, const struct err *err)
         call_problem(call, 500, "internal", "The database refused", err->text, NULL);
 }
 
-void call_later(struct call *call, const struct route *route)
+bool call_try_later(struct call *call, const struct route *route)
 {
     call->route = route;
-    if (!queue_push(call->api->calls, call))
+    return queue_push(call->api->calls, call);
+}
+
+void call_later(struct call *call, const struct route *route)
+{
+    if (!call_try_later(call, route))
         call_problem(call, 503, "overloaded", "Too many requests are waiting", "try again later", NULL);
 }
 

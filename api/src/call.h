@@ -36,6 +36,7 @@ struct call {
     struct reader *reader; /* NULL on a server thread */
     struct uuid saga_id;   /* of a saga that was waited for */
     int status;            /* with which it will be shown */
+    bool started;          /* by this very call, so that the saga is there whatever else fails */
 };
 
 struct route {
@@ -54,7 +55,9 @@ void call_problem(struct call *call, int status, const char *kind, const char *t
 void call_not_found(struct call *call, const char *what);
 /* The database failed: 503 when it may work later, 500 otherwise. */
 void call_database_problem(struct call *call, const struct err *err);
-/* Runs the route again on a reader's thread, as `run`. */
+/* False when too many calls wait already; the call then stays the caller's. */
+MUST_CHECK bool call_try_later(struct call *call, const struct route *route);
+/* Runs the route on a reader's thread, or answers that too many wait. */
 void call_later(struct call *call, const struct route *route);
 
 /* The body as a JSON object, or NULL after having answered. The caller drops the reference. */

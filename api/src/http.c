@@ -14,12 +14,13 @@
 
 #define THREADS 2
 #define IDLE_TIMEOUT_S 120
+#define SEND_MAX_MS 10000 /* for a client that does not read its answer, at the end */
 
 struct http_server {
     struct MHD_Daemon *daemon;
     http_handler *handler;
     void *context;
-    atomic_int open; /* requests handed over and not answered yet */
+    atomic_int open; /* requests handed over whose answer is not sent yet */
     int port;
 };
 
@@ -86,6 +87,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     struct http_request *request = *slot;
     if (!request)
         return;
+    if (request->phase != READING)
+        atomic_fetch_sub(&request->server->open, 1);
     if (request->response)
         MHD_destroy_response(request->response);
     buf_free(&request->body);
@@ -102,7 +105,6 @@ static void free_body(void *body)
 void http_answer(struct http_request *request, int status, const char *content_type, struct buf *body,
                  const char *header, const char *header_value)
 {
-    struct http_server *server = request->server;
     char *text = body->data ? body->data : mem_strdup("");
     size_t len = body->len;
     *body = buf_new(body->max);
@@ -116,7 +118,6 @@ void http_answer(struct http_request *request, int status, const char *content_t
     request->status = (unsigned)status;
     request->phase = ANSWERED;
     MHD_resume_connection(request->connection);
-    atomic_fetch_sub(&server->open, 1);
 }
 
 static bool resolve(const char *listen, struct sockaddr_storage *address, struct err *err)
@@ -182,7 +183,7 @@ void http_stop(struct http_server *server)
 {
     if (!server)
         return;
-    while (atomic_load(&server->open))
+    for (int waited_ms = 0; atomic_load(&server->open) && waited_ms < SEND_MAX_MS; waited_ms += 5)
         poll(NULL, 0, 5);
     MHD_stop_daemon(server->daemon);
     free(server);

@@ -33,31 +33,47 @@ static void free_starting(struct starting *s)
     free(s);
 }
 
+static void note_started(struct starting *s)
+{
+    struct call *call = s->call;
+    call->saga_id = s->start.id;
+    call->status = s->start.result == START_CREATED ? 201 : 200;
+    call->started = true;
+    snprintf(call->parameter, sizeof call->parameter, "%s", s->definition);
+}
+
+/* The short answer: accepted and safe. */
+static void answer_accepted(struct call *call)
+{
+    char id[UUID_TEXT_MAX], location[64];
+    struct buf body = buf_new(1024);
+    snprintf(location, sizeof location, "/v1/sagas/%s", uuid_format(&call->saga_id, id));
+    buf_printf(&body, "{\"id\":\"%s\",\"definition\":\"%s\",\"created\":%s}", id, call->parameter,
+               call->status == 201 ? "true" : "false");
+    call_json(call, call->status, &body, location);
+}
+
 static void on_ended(struct watch *watch)
 {
     struct starting *s = watch->context;
     struct call *call = s->call;
     free_starting(s);
-    call_later(call, &show);
+    if (!call_try_later(call, &show))
+        answer_accepted(call);
 }
 
 static void answer_started(struct starting *s)
 {
     struct call *call = s->call;
-    char id[UUID_TEXT_MAX], location[64];
-    bool created = s->start.result == START_CREATED;
-    struct buf body = buf_new(1024);
-    snprintf(location, sizeof location, "/v1/sagas/%s", uuid_format(&s->start.id, id));
-    buf_printf(&body, "{\"id\":\"%s\",\"definition\":\"%s\",\"created\":%s}", id, s->definition, created ? "true" : "false");
+    note_started(s);
     free_starting(s);
-    call_json(call, created ? 201 : 200, &body, location);
+    answer_accepted(call);
 }
 
 static void wait_for_end(struct starting *s)
 {
     struct call *call = s->call;
-    call->saga_id = s->start.id;
-    call->status = s->start.result == START_CREATED ? 201 : 200;
+    note_started(s);
     s->watch = (struct watch){.id = s->start.id, .deadline_ms = clock_mono_ms() + s->wait_ms, .done = on_ended, .context = s};
     engine_watch(atomic_load(&call->api->engine), &s->watch);
 }
@@ -271,6 +287,10 @@ void sagas_get(struct call *call)
     }
     ok = ok && (definition = catalog_get(reader->catalog, reader->pg, saga.definition, saga.version, &err)) &&
          store_get_steps(reader->pg, &call->arena, &call->saga_id, rows, definition->steps_n, &err);
+    if (!ok && call->started) {
+        answer_accepted(call);
+        return;
+    }
     if (!ok) {
         call_database_problem(call, &err);
         return;

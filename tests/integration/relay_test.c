@@ -152,7 +152,7 @@ START_TEST(rows_arrive_in_order_and_are_deleted)
     struct relay_stats stats;
     relay_stats(relay, &stats);
     ck_assert(stats.healthy);
-    relay_stop(relay);
+    relay_free(relay);
     ck_assert_int_gt(late_n, 0);
     close_world();
 }
@@ -185,7 +185,7 @@ START_TEST(a_kill_in_the_middle_loses_nothing)
     run_until_killed("relay.deleted=kill");
     struct relay *relay = start_relay(1000);
     await_empty();
-    relay_stop(relay);
+    relay_free(relay);
     read_topic(topic, seen, N);
     close_world();
 }
@@ -202,8 +202,8 @@ START_TEST(two_relays_share_the_outbox)
     read_topic(topic, seen, N);
     for (int i = 0; i < N; i++)
         ck_assert_int_eq(seen[i], 1); /* claimed by one or the other, never by both */
-    relay_stop(one);
-    relay_stop(two);
+    relay_free(one);
+    relay_free(two);
     close_world();
 }
 END_TEST
@@ -230,7 +230,7 @@ START_TEST(a_row_under_a_lock_is_passed_over_and_not_forgotten)
     OK(pg_call(other, &PG_COMMIT, NULL, NULL, &err));
     await_empty();
     read_topic(topic, seen, N);
-    relay_stop(relay);
+    relay_free(relay);
     pg_free(other);
     close_world();
 }
@@ -281,7 +281,7 @@ START_TEST(what_cannot_be_published_hides_nothing)
     insert_rows(4, 4, 0);
     struct relay *relay = start_relay(1000);
     await_empty();
-    relay_stop(relay);
+    relay_free(relay);
     ck_assert_int_eq(refused_n, 4);
     receive_n(topic, 4, check_small);
     receive_n(dead, 4, check_letter);

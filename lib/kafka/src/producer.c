@@ -22,14 +22,15 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
     producer->report(producer->context, message->_private, message->err ? &err : NULL);
 }
 
-/* A message is given up after message.timeout.ms, well within the time for which a relay may hold its rows. */
+/* A message is given up after message.timeout.ms, so that a relay can send its rows, and dead letters after them, within
+ * the 10 s for which the database lets it hold their locks. */
 struct kafka_producer *kafka_producer_new(const char *brokers, const char *client, kafka_report *report, void *context,
                                           struct err *err)
 {
     const struct kafka_setting settings[] = {
         {"bootstrap.servers", brokers},  {"client.id", client},
         {"enable.idempotence", "true"},  {"acks", "all"},
-        {"linger.ms", "0.2"},            {"message.timeout.ms", "5000"},
+        {"linger.ms", "0.2"},            {"message.timeout.ms", "4000"},
         {"message.max.bytes", "1000000"}, {"socket.nagle.disable", "true"},
         {"queue.buffering.max.messages", "200000"}, {"reconnect.backoff.max.ms", "1000"},
         {"topic.metadata.refresh.fast.interval.ms", "50"},

@@ -7,7 +7,7 @@
 
 #include "pg_private.h"
 
-#define COLUMN_MAX_BYTES (512u * 1024 * 1024)
+#define COLUMN_MAX_BYTES (256u * 1024 * 1024)
 
 void pg_params_reset(struct pg_params *params)
 {

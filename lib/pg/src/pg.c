@@ -68,10 +68,10 @@ const char *pg_schema(const struct pg *pg)
 }
 
 /* Passing: the connection (08), a conflict (40), resources (53), shutdown (57P), a cancelled or timed-out statement or
- * transaction (57014, 25P), a lock that was not to be had (55P03). */
+ * transaction (57014, 25P), a standby that has not taken over yet (25006), a lock that was not to be had (55P03). */
 static enum err_kind kind_of(const char *state)
 {
-    static const char *const passing[] = {"08", "40", "53", "57P", "57014", "25P", "55P03"};
+    static const char *const passing[] = {"08", "40", "53", "57P", "57014", "25P", "25006", "55P03"};
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
         if (strncmp(state, passing[i], strlen(passing[i])) == 0)
             return ERR_RETRY;
@@ -142,8 +142,6 @@ static bool send_call(struct pg *pg, const struct pg_call *call)
     size_t n = call->params ? call->params->n : 0;
     for (size_t i = 0; i < n; i++) {
         const struct pg_column *column = &call->params->columns[i];
-        if (column->data.failed)
-            return false;
         pg_column_close(column);
         values[i] = column->null ? NULL : buf_text(&column->data);
         lengths[i] = (int)column->data.len;
@@ -347,6 +345,18 @@ static void roll_back(struct pg *pg)
     pg_rows_free(rollback.rows);
 }
 
+/* A batch with too much in one column is refused before anything is sent, so that it is halved. */
+static bool check_sizes(const struct pg_call *calls, size_t calls_n, struct err *err)
+{
+    for (size_t i = 0; i < calls_n; i++) {
+        for (size_t k = 0; calls[i].params && k < calls[i].params->n; k++) {
+            if (calls[i].params->columns[k].data.failed)
+                return err_set_code(err, ERR_REFUSED, "54000", "a parameter of %s is too large", calls[i].statement->name);
+        }
+    }
+    return true;
+}
+
 static void check_calls(struct pg_call *calls, size_t calls_n)
 {
     if (calls_n == 0 || calls_n > CALLS_MAX)
@@ -360,7 +370,7 @@ bool pg_try(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *er
     check_calls(calls, calls_n);
     if (!pg_connected(pg) || PQtransactionStatus(pg->conn) == PQTRANS_IDLE)
         return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
-    return run(pg, calls, calls_n, err);
+    return check_sizes(calls, calls_n, err) && run(pg, calls, calls_n, err);
 }
 
 bool pg_run(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *err)
@@ -368,7 +378,7 @@ bool pg_run(struct pg *pg, struct pg_call *calls, size_t calls_n, struct err *er
     check_calls(calls, calls_n);
     if (!pg_connect(pg, err))
         return false;
-    if (run(pg, calls, calls_n, err))
+    if (check_sizes(calls, calls_n, err) && run(pg, calls, calls_n, err))
         return true;
     roll_back(pg);
     return false;

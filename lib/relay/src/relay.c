@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,9 +22,15 @@
 #include "pg/pg.h"
 
 #define ROWS_MAX 1000
+#define ROWS_MIN 10
+#define BYTES_MAX (16u * 1024 * 1024) /* of a round: more than that, and the next round claims fewer rows */
+#define SEND_MS 3000                  /* rows that could not be handed to the client by then wait for the next round */
+#define SHUN_MS 10000                 /* a topic that does not take messages is left alone for so long */
+#define SHUNNED_MAX 64
 #define IDLE_POLL_MS 1000 /* the safety net under the wake-ups */
 #define PAUSE_MS 500      /* after a failure */
 #define WARM_UP_MS 2000
+#define REACH_MS 1000
 #define DEAD_VALUE_MAX (256 * 1024)
 
 /* clang-format off */
@@ -31,7 +38,7 @@ static const struct pg_statement outbox_horizon = {
     "outbox_horizon", "SELECT pg_snapshot_xmin(pg_current_snapshot())"};
 static const struct pg_statement outbox_claim = {
     "outbox_claim",
-    "SELECT ctid, id, topic, key, headers, value, created_at FROM outbox WHERE xid >= $1"
+    "SELECT ctid, id, topic, key, headers, value, created_at FROM outbox WHERE xid >= $1 AND topic <> ALL ($3)"
     " ORDER BY xid, id LIMIT $2 FOR UPDATE SKIP LOCKED"};
 static const struct pg_statement outbox_delete = {"outbox_delete", "DELETE FROM outbox WHERE ctid = ANY($1)"};
 static const struct pg_statement outbox_first = {
@@ -64,6 +71,12 @@ struct relay {
     size_t rows_n;
     size_t open_reports;
     int64_t mark; /* no row below this transaction is left */
+    size_t limit; /* rows to claim */
+    struct {
+        char topic[WIRE_TOPIC_MAX];
+        int64_t until_ms;
+    } shunned[SHUNNED_MAX];
+    size_t shunned_n;
     bool failing; /* said so already */
 };
 
@@ -114,12 +127,38 @@ static void read_row(struct relay *relay, const struct pg_rows *rows, size_t i, 
     read_headers(relay, &row->message, headers, len);
 }
 
-/* Claims up to ROWS_MAX rows. *horizon is the oldest transaction that was still running just before. */
+/* A topic that does not exist, or that we may not write to, must cost the others nothing. */
+static void shun(struct relay *relay, const struct row *row)
+{
+    for (size_t i = 0; i < relay->shunned_n; i++) {
+        if (strcmp(relay->shunned[i].topic, row->message.topic) == 0)
+            return;
+    }
+    log_line(LOG_WARN, "relay.topic_waits", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err), LOG_INT("for_ms", SHUN_MS));
+    if (relay->shunned_n == SHUNNED_MAX)
+        return;
+    snprintf(relay->shunned[relay->shunned_n].topic, WIRE_TOPIC_MAX, "%s", row->message.topic);
+    relay->shunned[relay->shunned_n++].until_ms = clock_mono_ms() + SHUN_MS;
+}
+
+static void add_shunned(struct relay *relay, struct pg_column *topics)
+{
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; i < relay->shunned_n;) {
+        if (relay->shunned[i].until_ms <= now)
+            relay->shunned[i] = relay->shunned[--relay->shunned_n];
+        else
+            pg_add_text(topics, relay->shunned[i++].topic);
+    }
+}
+
+/* Claims up to `limit` rows. *horizon is the oldest transaction that was still running just before. */
 static bool claim(struct relay *relay, int64_t *horizon, struct err *err)
 {
     struct pg_params params = {0};
     pg_param_int(&params, PG_XID8, relay->mark);
-    pg_param_int(&params, PG_INT8, ROWS_MAX);
+    pg_param_int(&params, PG_INT8, (int64_t)relay->limit);
+    add_shunned(relay, pg_param_array(&params, PG_TEXT));
     struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&outbox_horizon, NULL, NULL}, {&outbox_claim, &params, NULL}};
     bool ok = pg_run(relay->pg, calls, 3, err);
     pg_params_free(&params);
@@ -135,14 +174,16 @@ static bool claim(struct relay *relay, int64_t *horizon, struct err *err)
     return true;
 }
 
-static void send_row(struct relay *relay, struct row *row)
+/* Hands the row to the client, waiting until `until_ms` while its queue is full. */
+static void send_row(struct relay *relay, struct row *row, int64_t until_ms)
 {
     while (!kafka_send(relay->producer, &row->message, row, &row->err)) {
-        if (row->err.kind == ERR_REFUSED) {
-            row->state = ROW_REFUSED;
+        bool full = strcmp(row->err.code, KAFKA_QUEUE_FULL) == 0;
+        if (!full || clock_mono_ms() > until_ms) {
+            row->state = row->err.kind == ERR_REFUSED ? ROW_REFUSED : full ? ROW_READY : ROW_FAILED;
             return;
         }
-        kafka_producer_poll(relay->producer, 10); /* the client's queue is full */
+        kafka_producer_poll(relay->producer, 10);
     }
     row->state = ROW_SENT;
     relay->open_reports++;
@@ -156,36 +197,86 @@ static void await_reports(struct relay *relay)
 }
 
 /* A dead letter always fits: its value is cut, and headers say what happened to which message. */
-static void bury(struct relay *relay, struct row *row)
+static void make_letter(struct relay *relay, const struct row *row, struct row *letter)
 {
-    struct row letter = {.message = row->message};
     const char *reason = arena_strdup(&relay->arena, row->err.text);
     const char *size = arena_printf(&relay->arena, "%zu", row->message.value_len);
-    letter.message.topic = relay->config.dead_topic;
-    if (letter.message.value_len > DEAD_VALUE_MAX)
-        letter.message.value_len = DEAD_VALUE_MAX;
+    *letter = (struct row){.message = row->message};
+    letter->message.topic = relay->config.dead_topic;
+    if (letter->message.value_len > DEAD_VALUE_MAX)
+        letter->message.value_len = DEAD_VALUE_MAX;
     const struct wire_header extra[] = {{"saga-dead-reason", reason, strlen(reason)},
                                         {"saga-dead-topic", row->message.topic, strlen(row->message.topic)},
                                         {"saga-dead-size", size, strlen(size)}};
-    for (size_t i = 0; i < 3 && letter.message.headers_n < WIRE_HEADERS_MAX; i++)
-        letter.message.headers[letter.message.headers_n++] = extra[i];
-    send_row(relay, &letter);
+    for (size_t i = 0; i < 3 && letter->message.headers_n < WIRE_HEADERS_MAX; i++)
+        letter->message.headers[letter->message.headers_n++] = extra[i];
+}
+
+/* Sends the dead letters of all rows that were refused, together; a row whose letter did not arrive stays. */
+static void bury_refused(struct relay *relay, int64_t until_ms)
+{
+    struct row *letters = arena_array(&relay->arena, relay->rows_n, sizeof *letters);
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        if (relay->rows[i].state != ROW_REFUSED)
+            continue;
+        make_letter(relay, &relay->rows[i], &letters[i]);
+        send_row(relay, &letters[i], until_ms);
+    }
     await_reports(relay);
-    log_line(LOG_ERROR, "relay.unpublishable", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err),
-             LOG_BOOL("dead_letter", letter.state == ROW_ACKED));
-    if (letter.state == ROW_FAILED)
-        row->state = ROW_FAILED; /* the broker went away: the row stays for the next round */
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        struct row *row = &relay->rows[i];
+        if (row->state != ROW_REFUSED)
+            continue;
+        log_line(LOG_ERROR, "relay.unpublishable", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err),
+                 LOG_BOOL("dead_letter", letters[i].state == ROW_ACKED));
+        if (letters[i].state == ROW_FAILED || letters[i].state == ROW_READY)
+            row->state = ROW_FAILED;
+    }
+}
+
+static size_t count_state(const struct relay *relay, enum row_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < relay->rows_n; i++)
+        n += relay->rows[i].state == state;
+    return n;
+}
+
+/* After a failure: is it the broker, or only the topic? */
+static void shun_failed(struct relay *relay)
+{
+    if (!count_state(relay, ROW_FAILED))
+        return;
+    if (!count_state(relay, ROW_ACKED) && !kafka_reachable(relay->producer, REACH_MS))
+        return;
+    for (size_t i = 0; i < relay->rows_n; i++) {
+        if (relay->rows[i].state == ROW_FAILED)
+            shun(relay, &relay->rows[i]);
+    }
+}
+
+/* The next round claims what fits. */
+static void set_limit(struct relay *relay, size_t bytes)
+{
+    if (bytes > BYTES_MAX)
+        relay->limit = relay->rows_n / 4 > ROWS_MIN ? relay->rows_n / 4 : ROWS_MIN;
+    else if (bytes < BYTES_MAX / 4 && relay->limit < ROWS_MAX)
+        relay->limit = relay->limit * 2 < ROWS_MAX ? relay->limit * 2 : ROWS_MAX;
 }
 
 static void send_all(struct relay *relay)
 {
-    for (size_t i = 0; i < relay->rows_n; i++)
-        send_row(relay, &relay->rows[i]);
-    await_reports(relay);
-    for (size_t i = 0; i < relay->rows_n; i++) {
-        if (relay->rows[i].state == ROW_REFUSED)
-            bury(relay, &relay->rows[i]);
+    int64_t until_ms = clock_mono_ms() + SEND_MS;
+    size_t bytes = 0;
+    for (size_t i = 0; i < relay->rows_n && clock_mono_ms() < until_ms; i++) {
+        bytes += relay->rows[i].message.value_len;
+        send_row(relay, &relay->rows[i], until_ms);
     }
+    set_limit(relay, bytes);
+    await_reports(relay);
+    if (count_state(relay, ROW_REFUSED))
+        bury_refused(relay, until_ms);
+    shun_failed(relay);
 }
 
 static bool is_gone(const struct row *row)
@@ -225,13 +316,23 @@ static bool finish(struct relay *relay, int64_t horizon, struct err *err)
     return ok;
 }
 
+static void count_row(struct relay *relay, enum row_state state)
+{
+    if (state == ROW_ACKED)
+        atomic_fetch_add(&relay->published, 1);
+    else if (state == ROW_REFUSED)
+        atomic_fetch_add(&relay->dead, 1);
+    else if (state == ROW_FAILED)
+        atomic_fetch_add(&relay->failed, 1);
+}
+
 static void tell_owner(struct relay *relay)
 {
     const struct relay_events *events = &relay->config.events;
     int64_t now = clock_real_ms();
     for (size_t i = 0; i < relay->rows_n; i++) {
         const struct row *row = &relay->rows[i];
-        atomic_fetch_add(row->state == ROW_ACKED ? &relay->published : row->state == ROW_REFUSED ? &relay->dead : &relay->failed, 1);
+        count_row(relay, row->state);
         if (row->state == ROW_ACKED && events->released_late && now - row->created_ms > relay->config.late_ms)
             events->released_late(events->context, &row->message, now);
         if (row->state == ROW_REFUSED && events->refused)
@@ -239,10 +340,20 @@ static void tell_owner(struct relay *relay)
     }
 }
 
+static bool is_shunned(const struct relay *relay, const char *topic)
+{
+    for (size_t i = 0; i < relay->shunned_n; i++) {
+        if (strcmp(relay->shunned[i].topic, topic) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A failure that is not one topic's own. */
 static const struct err *first_failure(const struct relay *relay)
 {
     for (size_t i = 0; i < relay->rows_n; i++) {
-        if (relay->rows[i].state == ROW_FAILED)
+        if (relay->rows[i].state == ROW_FAILED && !is_shunned(relay, relay->rows[i].message.topic))
             return &relay->rows[i].err;
     }
     return NULL;
@@ -252,6 +363,7 @@ static const struct err *first_failure(const struct relay *relay)
 static bool round_trip(struct relay *relay, bool *more, struct err *err)
 {
     int64_t horizon = 0;
+    size_t limit = relay->limit;
     arena_reset(&relay->arena);
     relay->rows_n = 0;
     if (!claim(relay, &horizon, err))
@@ -266,7 +378,7 @@ static bool round_trip(struct relay *relay, bool *more, struct err *err)
     const struct err *failure = first_failure(relay);
     if (failure)
         *err = *failure;
-    *more = relay->rows_n == ROWS_MAX;
+    *more = relay->rows_n == limit || count_state(relay, ROW_READY);
     return !failure;
 }
 
@@ -283,6 +395,7 @@ static void wait_wake(struct relay *relay, int timeout_ms)
 static void note_failure(struct relay *relay, const struct err *err)
 {
     atomic_store(&relay->healthy, false);
+    relay->mark = 0; /* the next connection may be to another server, whose transactions count from elsewhere */
     if (!relay->failing)
         log_line(LOG_WARN, "relay.waiting", LOG_STR("schema", relay->config.schema), LOG_ERR(err));
     relay->failing = true;
@@ -333,6 +446,7 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
 {
     struct relay *relay = mem_alloc(sizeof *relay);
     relay->config = *config;
+    relay->limit = ROWS_MAX;
     relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     relay->pg = pg_new(config->database_url, config->schema, config->name, PG_HOT);
     if (relay->wake_fd >= 0 && renew_producer(relay, err)) {
@@ -356,11 +470,17 @@ void relay_wake(struct relay *relay)
 
 void relay_stop(struct relay *relay)
 {
-    if (!relay)
+    if (!relay || atomic_exchange(&relay->stopping, true))
         return;
-    atomic_store(&relay->stopping, true);
     relay_wake(relay);
     pthread_join(relay->thread, NULL);
+}
+
+void relay_free(struct relay *relay)
+{
+    if (!relay)
+        return;
+    relay_stop(relay);
     kafka_producer_free(relay->producer);
     pg_free(relay->pg);
     arena_free(&relay->arena);

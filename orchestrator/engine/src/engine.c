@@ -97,13 +97,13 @@ void engine_stop(struct engine *engine)
     join(engine->timers_thread, engine->timers_run);
     join(engine->watches_thread, engine->watches_run);
     relay_stop(engine->relay);
-    engine->relay = NULL;
 }
 
 void engine_free(struct engine *engine)
 {
     if (!engine)
         return;
+    relay_free(engine->relay);
     struct happening *left;
     while (queue_take(engine->happened, (void **)&left, 1))
         free(left);

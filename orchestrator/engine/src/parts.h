@@ -30,6 +30,7 @@ struct engine {
 
     pthread_mutex_t watches_lock;
     struct watch *watches;
+    bool watches_closed;
     int watches_fd;
 
     atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;

@@ -63,11 +63,18 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
     return apply_happenings(batch->applier, batch->happenings + first, n, err);
 }
 
-static void set_aside(void *context, size_t item, const struct err *err)
+static bool is_stopping(void *context)
+{
+    struct batch *batch = context;
+    return atomic_load(&batch->applier->engine->stopping);
+}
+
+static bool set_aside(void *context, size_t item, const struct err *err)
 {
     struct batch *batch = context;
     batch->happenings[item].refusal = arena_strdup(&batch->arena, err->text);
     atomic_fetch_add(&batch->applier->engine->set_aside, 1);
+    return true;
 }
 
 static void collect_refusals(struct batch *batch)
@@ -107,9 +114,10 @@ static bool bury_all(void *context, size_t first, size_t n, struct err *err)
     return store_put_messages(batch->applier->pg, letters, err);
 }
 
-static void bury_failed(void *context, size_t item, const struct err *err)
+static bool bury_failed(void *context, size_t item, const struct err *err)
 {
     (void)context, (void)item, (void)err; /* a letter is always valid; the carrier has logged what the database said */
+    return true;
 }
 
 static size_t count_faults(const struct batch *batch)
@@ -130,7 +138,7 @@ static size_t count_faults(const struct batch *batch)
 static bool process(struct batch *batch)
 {
     struct engine *engine = batch->applier->engine;
-    struct carrier carrier = {batch, attempt, set_aside, "replies", &engine->stopping, &engine->replies_healthy};
+    struct carrier carrier = {batch, attempt, set_aside, "replies", is_stopping, &engine->replies_healthy};
     parse(batch);
     if (!carrier_carry(&carrier, batch->happenings_n))
         return false;

@@ -98,7 +98,13 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
     return apply_happenings(batch->applier, batch->items + first, n, err);
 }
 
-static void set_aside(void *context, size_t item, const struct err *err)
+static bool is_stopping(void *context)
+{
+    struct batch *batch = context;
+    return atomic_load(&batch->applier->engine->stopping);
+}
+
+static bool set_aside(void *context, size_t item, const struct err *err)
 {
     (void)err;
     struct batch *batch = context;
@@ -109,6 +115,7 @@ static void set_aside(void *context, size_t item, const struct err *err)
     if (batch->put_off_n < BATCH_MAX)
         batch->put_off[batch->put_off_n++] = batch->items[item].saga_id;
     batch->put_off_until_ms = clock_mono_ms() + PUT_OFF_MS;
+    return true;
 }
 
 static bool is_put_off(const struct batch *batch, const struct uuid *id)
@@ -150,7 +157,7 @@ static int64_t turn(struct engine *engine, struct batch *batch)
 {
     struct err err;
     int64_t next_ms = 0;
-    struct carrier carrier = {batch, attempt, set_aside, "timers", &engine->stopping, &engine->timers_healthy};
+    struct carrier carrier = {batch, attempt, set_aside, "timers", is_stopping, &engine->timers_healthy};
     batch->n = 0;
     take_reports(batch, engine->happened);
     bool known = take_due(batch, &next_ms, &err);

@@ -68,25 +68,27 @@ static void wake(struct engine *engine)
 
 void engine_watch(struct engine *engine, struct watch *watch)
 {
-    if (atomic_load(&engine->stopping)) {
-        watch->done(watch);
-        return;
-    }
     pthread_mutex_lock(&engine->watches_lock);
+    bool closed = engine->watches_closed;
     watch->looked_at = false;
-    watch->next = engine->watches;
-    engine->watches = watch;
+    if (!closed) {
+        watch->next = engine->watches;
+        engine->watches = watch;
+    }
     pthread_mutex_unlock(&engine->watches_lock);
-    wake(engine);
+    if (closed)
+        watch->done(watch);
+    else
+        wake(engine);
 }
 
-/* The sagas that are watched; `only_new`: those that were never looked at. */
-static size_t list_ids(struct engine *engine, bool only_new, struct uuid *ids)
+/* Some of the sagas that are watched and were not looked at yet. */
+static size_t list_ids(struct engine *engine, struct uuid *ids)
 {
     size_t n = 0;
     pthread_mutex_lock(&engine->watches_lock);
     for (struct watch *watch = engine->watches; watch && n < BATCH_MAX; watch = watch->next) {
-        if (only_new && watch->looked_at)
+        if (watch->looked_at)
             continue;
         watch->looked_at = true;
         ids[n++] = watch->id;
@@ -95,19 +97,29 @@ static size_t list_ids(struct engine *engine, bool only_new, struct uuid *ids)
     return n;
 }
 
-static void look(struct engine *engine, bool only_new, struct pg *pg)
+static void look_at_all_again(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    for (struct watch *watch = engine->watches; watch; watch = watch->next)
+        watch->looked_at = false;
+    pthread_mutex_unlock(&engine->watches_lock);
+}
+
+static void look(struct engine *engine, struct pg *pg)
 {
     struct uuid ids[BATCH_MAX];
     bool settled[BATCH_MAX];
     struct err err;
-    size_t n = list_ids(engine, only_new, ids);
-    if (n && !store_settled(pg, ids, n, settled, &err)) {
-        log_line(LOG_DEBUG, "engine.watches_blind", LOG_ERR(&err));
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (settled[i])
-            watches_tell(engine, &ids[i]);
+    size_t n;
+    while ((n = list_ids(engine, ids))) {
+        if (!store_settled(pg, ids, n, settled, &err)) {
+            log_line(LOG_DEBUG, "engine.watches_blind", LOG_ERR(&err));
+            return;
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (settled[i])
+                watches_tell(engine, &ids[i]);
+        }
     }
 }
 
@@ -132,11 +144,16 @@ void *watches_run(void *argument)
             (void)got;
         }
         int64_t now_ms = clock_mono_ms();
-        bool only_new = now_ms - looked_ms < LOOK_EVERY_MS; /* a saga may have ended before it was watched */
-        look(engine, only_new, pg);
-        looked_ms = only_new ? looked_ms : now_ms;
+        if (now_ms - looked_ms >= LOOK_EVERY_MS) {
+            look_at_all_again(engine);
+            looked_ms = now_ms;
+        }
+        look(engine, pg); /* at new ones at once: a saga may have ended before it was watched */
         finish(take(engine, is_over, &now_ms));
     }
+    pthread_mutex_lock(&engine->watches_lock);
+    engine->watches_closed = true;
+    pthread_mutex_unlock(&engine->watches_lock);
     finish(take(engine, any, NULL));
     pg_free(pg);
     return NULL;

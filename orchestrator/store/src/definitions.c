@@ -171,7 +171,7 @@ static struct definition *compile(const struct store_definition *stored, struct 
     struct definition *definition = definition_read(source, &problems);
     json_decref(source);
     if (!definition)
-        err_set(err, ERR_FATAL, "stored definition %s version %d: %s: %s", stored->name, stored->version,
+        err_set(err, ERR_REFUSED, "stored definition %s version %d: %s: %s", stored->name, stored->version,
                 problems.items[0].pointer, problems.items[0].detail);
     else
         definition->version = stored->version;

@@ -86,7 +86,7 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
         return true;
-    return err_set(err, ERR_FATAL, "a saga has the unknown state '%s'", pg_get_text(rows, row, 3, NULL));
+    return err_set(err, ERR_REFUSED, "a saga has the unknown state '%s'", pg_get_text(rows, row, 3, NULL));
 }
 
 /* The definitions come from the catalog after the transaction's own statements, on the same connection. */
@@ -106,7 +106,7 @@ static bool read_step(struct arena *arena, const struct pg_rows *rows, size_t ro
 {
     int64_t position = pg_get_int(rows, row, 1);
     if (position < 0 || (size_t)position >= saga->definition->steps_n)
-        return err_set(err, ERR_FATAL, "a saga has a step that its definition has not");
+        return err_set(err, ERR_REFUSED, "a saga has a step that its definition has not");
     struct saga_step *step = &saga->steps[position];
     step->round = (int)pg_get_int(rows, row, 3);
     step->attempt = (int)pg_get_int(rows, row, 4);
@@ -118,7 +118,7 @@ static bool read_step(struct arena *arena, const struct pg_rows *rows, size_t ro
     step->stored = true;
     if (step_state_parse(pg_get_text(rows, row, 2, NULL), &step->state))
         return true;
-    return err_set(err, ERR_FATAL, "a step has the unknown state '%s'", pg_get_text(rows, row, 2, NULL));
+    return err_set(err, ERR_REFUSED, "a step has the unknown state '%s'", pg_get_text(rows, row, 2, NULL));
 }
 
 /* Both lists are in the order of the sagas' ids. */

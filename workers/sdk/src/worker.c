@@ -52,7 +52,7 @@ struct worker {
     char command_topic[WIRE_TOPIC_MAX], reply_topic[WIRE_TOPIC_MAX], dead_topic[WIRE_TOPIC_MAX];
     struct pg *pg;
     struct relay *relay;
-    atomic_bool stopping, healthy;
+    atomic_bool healthy;
     struct arena arena; /* of the batch: parsed commands */
     struct arena scratch; /* of one attempt at it */
     struct kafka_record *records[BATCH_MAX];
@@ -74,7 +74,7 @@ static bool bury(struct worker *worker, size_t record, const char *reason)
                      kafka_record_offset(worker->records[record]), &letter);
     log_line(LOG_WARN, "worker.dead_letter", LOG_STR("reason", reason));
     while (!inbox_bury(worker->pg, worker->dead_topic, &letter, &err)) {
-        if (err.kind != ERR_RETRY) {
+        if (err.kind == ERR_REFUSED) {
             log_line(LOG_ERROR, "worker.dead_letter_lost", LOG_ERR(&err));
             return true;
         }
@@ -176,10 +176,16 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
     return true;
 }
 
-static void set_aside(void *context, size_t item, const struct err *err)
+static bool is_stopping(void *context)
+{
+    (void)context;
+    return service_wait(0);
+}
+
+static bool set_aside(void *context, size_t item, const struct err *err)
 {
     struct worker *worker = context;
-    (void)bury(worker, worker->tasks[worker->base + item].record, err->text);
+    return bury(worker, worker->tasks[worker->base + item].record, err->text);
 }
 
 /* A key may come in two rounds: the later one has to see what became of the earlier, so it goes in a part of its own. */
@@ -198,7 +204,7 @@ static size_t part_end(const struct worker *worker, size_t first)
 
 static bool process(struct worker *worker)
 {
-    struct carrier carrier = {worker, attempt, set_aside, "commands", &worker->stopping, &worker->healthy};
+    struct carrier carrier = {worker, attempt, set_aside, "commands", is_stopping, &worker->healthy};
     arena_reset(&worker->arena);
     if (!parse(worker))
         return false;
@@ -335,7 +341,7 @@ int worker_main(const struct worker_spec *spec, int argc, char **argv)
     bool ok = run(worker, result.command, &err) || err.kind == ERR_NONE;
     if (!ok)
         log_line(LOG_ERROR, "failed", LOG_ERR(&err));
-    relay_stop(worker->relay);
+    relay_free(worker->relay);
     pg_free(worker->pg);
     arena_free(&worker->arena);
     arena_free(&worker->scratch);

@@ -25,8 +25,9 @@ struct kafka_producer *kafka_producer_new(const char *brokers, const char *clien
                                           struct err *err);
 /* Drops what was not sent, waits for the reports of all that was, frees. NULL is fine. */
 void kafka_producer_free(struct kafka_producer *producer);
-/* Queues a message; everything is copied. `tag` comes back in the report, which is sure to come. ERR_REFUSED and
- * ERR_RETRY (the queue is full: poll) as in the report; no report comes then. Any thread. */
+/* Queues a message; everything is copied. `tag` comes back in the report, which is sure to come. On failure, with the
+ * errors of the report, no report comes; the code KAFKA_QUEUE_FULL asks to poll and send again. Any thread. */
+#define KAFKA_QUEUE_FULL "_QUEUE_FULL"
 MUST_CHECK bool kafka_send(struct kafka_producer *producer, const struct wire_message *message, void *tag,
                            struct err *err);
 /* Serves reports for up to `timeout_ms`; returns how many came. */

@@ -42,8 +42,10 @@ struct relay_stats {
 struct relay *relay_start(const struct relay_config *config, struct err *err);
 /* Rows were committed: look now. Any thread. */
 void relay_wake(struct relay *relay);
-/* Ends the thread after the round in hand, frees. NULL is fine. */
+/* Ends the thread after the round in hand. The other functions may still be called. NULL is fine. */
 void relay_stop(struct relay *relay);
+/* Stops it if need be, and frees. NULL is fine. */
+void relay_free(struct relay *relay);
 /* Any thread. */
 void relay_stats(struct relay *relay, struct relay_stats *stats);
 

@@ -1,5 +1,6 @@
-/* The one carrier of batches. A passing error is waited out; any other halves the batch until the culprit is alone, and
- * the culprit is set aside, visibly, so that the others go on. */
+/* The one carrier of batches. What the database refuses (ERR_REFUSED) halves the batch until the culprit is alone, and the
+ * culprit is set aside, visibly, so that the others go on. Any other error is waited out: a server that is away, or one
+ * that lets nobody in until a person has acted, is no item's fault. */
 #ifndef SERVICE_CARRIER_H
 #define SERVICE_CARRIER_H
 
@@ -13,11 +14,11 @@ struct carrier {
     void *context;
     /* Does all of the items [first, first + n) in one transaction, or none. */
     bool (*attempt)(void *context, size_t first, size_t n, struct err *err);
-    /* The item can never be done. */
-    void (*set_aside)(void *context, size_t item, const struct err *err);
-    const char *name;            /* for logs */
-    const atomic_bool *stopping; /* ends the waiting */
-    atomic_bool *healthy;        /* false while it waits */
+    /* The item can never be done. False when it could not be set aside before the end was asked for. */
+    bool (*set_aside)(void *context, size_t item, const struct err *err);
+    const char *name;               /* for logs */
+    bool (*stopping)(void *context); /* ends the waiting */
+    atomic_bool *healthy;           /* false while it waits */
 };
 
 /* False when it was asked to stop before all was done; the rest will come again. */
