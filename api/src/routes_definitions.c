@@ -31,7 +31,11 @@ void definitions_put(struct call *call)
         call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
         return;
     }
-    if (store_put_definition(call->reader->pg, definition, &version, &created, &err))
+    bool stored = store_put_definition(call->reader->pg, definition, &version, &created, &err);
+    struct engine *engine = atomic_load(&call->api->engine);
+    if (stored && created && engine)
+        engine_make_topics(engine, definition);
+    if (stored)
         answer_put(call, definition->name, version, created);
     else
         call_database_problem(call, &err);

@@ -289,7 +289,39 @@ START_TEST(what_cannot_be_published_hides_nothing)
 }
 END_TEST
 
+START_TEST(a_topic_that_is_not_there_costs_the_others_nothing)
+{
+    static const struct pg_statement lost = {
+        "lost", "INSERT INTO outbox (id, topic, headers, value) SELECT gen_random_uuid(), 'no-such-topic', '{}', '0' FROM generate_series(1, 5)"};
+    enum { N = 20 };
+    int seen[N] = {0};
+    open_world();
+    OK(pg_call(pg, &lost, NULL, NULL, &err));
+    insert_rows(0, 10, 0);
+    struct relay *relay = start_relay(1000);
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (rows_left() > 5 && clock_mono_ms() < deadline)
+        usleep(10000);
+    ck_assert_int_eq(rows_left(), 5);
+    insert_rows(10, 10, 0); /* these do not even wait for the first timeout */
+    relay_wake(relay);
+    deadline = clock_mono_ms() + 2000;
+    while (rows_left() > 5 && clock_mono_ms() < deadline)
+        usleep(10000);
+    ck_assert_int_eq(rows_left(), 5);
+    read_topic(topic, seen, N);
+    struct relay_stats stats;
+    relay_stats(relay, &stats);
+    ck_assert(stats.healthy);
+    int64_t before = clock_mono_ms();
+    relay_free(relay);
+    ck_assert_int_lt(clock_mono_ms() - before, 9000);
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
+    &a_topic_that_is_not_there_costs_the_others_nothing,
     &rows_arrive_in_order_and_are_deleted,
     &a_kill_in_the_middle_loses_nothing,
     &two_relays_share_the_outbox,

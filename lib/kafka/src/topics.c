@@ -7,7 +7,7 @@
 
 #include <librdkafka/rdkafka_mock.h> /* wants rdkafka.h before it */
 
-#define TOPICS_MAX 64
+#define TOPICS_MAX 128
 
 static rd_kafka_t *admin_client(const char *brokers, struct err *err)
 {

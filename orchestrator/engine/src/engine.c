@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "apply.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define STARTS_MAX 20000
@@ -17,6 +18,26 @@ static bool make_topics(struct engine *engine, struct err *err)
 {
     const char *topics[] = {engine->reply_topic, engine->dead_topic};
     return kafka_ensure_topics(engine->config.brokers, topics, 2, engine->config.partitions, err);
+}
+
+void engine_make_topics(struct engine *engine, const struct definition *definition)
+{
+    struct arena arena = {0};
+    struct err err;
+    const char *topics[DEFINITION_STEPS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        char topic[WIRE_TOPIC_MAX];
+        wire_command_topic(engine->config.prefix, definition->steps[i].service, topic);
+        size_t known = 0;
+        while (known < n && strcmp(topics[known], topic) != 0)
+            known++;
+        if (known == n)
+            topics[n++] = arena_strdup(&arena, topic);
+    }
+    if (!kafka_ensure_topics(engine->config.brokers, topics, n, engine->config.partitions, &err))
+        log_line(LOG_WARN, "engine.topics_not_made", LOG_STR("definition", definition->name), LOG_ERR(&err));
+    arena_free(&arena);
 }
 
 static bool start_relay(struct engine *engine, struct err *err)

@@ -34,6 +34,10 @@ void engine_stop(struct engine *engine);
 /* After engine_stop, once nobody calls any more. NULL is fine. */
 void engine_free(struct engine *engine);
 
+/* Makes the command topics of the definition's services, so that a saga can be started before its workers ever ran. Best
+ * effort: a broker that is away is logged, and workers make their topics themselves. Any thread; may take seconds. */
+void engine_make_topics(struct engine *engine, const struct definition *definition);
+
 enum start_result {
     START_CREATED,
     START_EXISTS,        /* the idempotency key has this very saga already */
