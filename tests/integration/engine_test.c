@@ -382,7 +382,35 @@ START_TEST(a_stopped_engine_goes_on_where_it_was)
 }
 END_TEST
 
+/* The service's topic is not there, so its command cannot leave; the deadline passes; nothing was ever sent. */
+START_TEST(a_saga_whose_command_cannot_leave_turns_at_its_deadline)
+{
+    static const char *const text =
+        "{\"name\":\"lost\",\"timeout\":\"1s\",\"steps\":[{\"name\":\"a\",\"service\":\"nowhere\",\"action\":\"do\","
+        "\"compensation\":\"undo\",\"timeout\":\"1s\",\"retry\":{\"max_attempts\":9}}]}";
+    open_world();
+    int version;
+    bool created;
+    struct problems problems = {0};
+    json_t *source = json_read(text, strlen(text), &err);
+    struct definition *d = definition_read(source, &problems);
+    OK(store_put_definition(pg, d, &version, &created, &err));
+    definition_free(d);
+    json_decref(source);
+    struct start start = submit("lost", "{}", NULL);
+    ck_assert_int_eq(start.result, START_CREATED);
+    struct store_saga_view view = await_end(&start.id);
+    ck_assert_str_eq(view.state, "COMPENSATED");
+    struct store_step_row step;
+    OK(store_get_steps(pg, &arena, &start.id, &step, 1, &err));
+    ck_assert_str_eq(step.state, "FAILED");
+    ck_assert_ptr_nonnull(strstr(step.error, "withdrawn"));
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
+    &a_saga_whose_command_cannot_leave_turns_at_its_deadline,
     &sagas_run_to_their_end,
     &keys_and_definitions_are_answered,
     &bad_replies_go_to_the_dead_letters_and_the_rest_goes_on,

@@ -139,6 +139,10 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     bool waits[1];
     OK(store_unreleased(pg, &id, (const int[]){0}, 1, waits, &err));
     ck_assert(waits[0]);
+    OK(store_withdraw(pg, &id, (const int[]){0}, 1, waits, &err));
+    ck_assert(waits[0]);
+    OK(store_unreleased(pg, &id, (const int[]){0}, 1, waits, &err));
+    ck_assert(!waits[0]);
     change = apply(saga, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
                                          .output = "{\"id\":7}", .output_len = 8}, clock_real_ms());
     OK(store_save(pg, &change, 1, &err));

@@ -2,7 +2,7 @@
  * lower case is the action of step a, b or c, upper case its compensation, the number the attempt.
  *   a+ succeeded  a- failed  a~ retry  a. accepted (upper case: of the compensation; a digit before the sign: of that attempt)
  *   t500 the clock moves on by 500 ms, then a timer   x cancel   r the current command cannot be published
- *   u the current command has not left the outbox (before the timers of a t) */
+ *   u500 after 500 ms the current command has not left the outbox   w it is taken out of it */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +111,12 @@ static void play_one(struct world *w, const char *word)
         world_apply(w, &(struct event){.type = EVENT_TIMER});
     } else if (strcmp(word, "x") == 0) {
         world_apply(w, &(struct event){.type = EVENT_CANCEL});
-    } else if (strcmp(word, "r") == 0 || word[0] == 'u') {
+    } else if (strcmp(word, "r") == 0 || strcmp(word, "w") == 0 || word[0] == 'u') {
         int step = current_step(w);
         const struct saga_step *s = &w->steps[step];
         w->now_ms += word[0] == 'u' ? atoi(word + 1) : 0;
-        world_apply(w, &(struct event){.type = word[0] == 'u' ? EVENT_UNRELEASED : EVENT_REFUSED, .step = step,
+        enum event_type type = word[0] == 'u' ? EVENT_UNRELEASED : word[0] == 'w' ? EVENT_WITHDRAWN : EVENT_REFUSED;
+        world_apply(w, &(struct event){.type = type, .step = step,
                                        .kind = s->state == STEP_RUNNING ? KIND_ACTION : KIND_COMPENSATION,
                                        .round = s->round, .attempt = s->attempt});
     } else {
@@ -175,6 +176,7 @@ static const struct {
     {"a command that cannot be published was never sent", "a+ r A+", "a1 b1 A1", SAGA_COMPENSATED},
     {"unless an earlier attempt was", "t1000 r A+", "a1 a2 A1", SAGA_COMPENSATED},
     {"a compensation that cannot be published", "a+ b- r", "a1 b1 A1", SAGA_STALLED},
+    {"a withdrawn command was never sent", "a+ x w A+", "a1 b1 A1", SAGA_COMPENSATED},
     {"replies after the end are nothing", "a- a+ A+ t5000", "a1", SAGA_COMPENSATED},
 };
 

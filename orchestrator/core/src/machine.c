@@ -376,13 +376,14 @@ static void rearm(struct move *m, int64_t from_ms)
     m->effects->changed = true;
 }
 
-static void apply_refused(struct move *m)
+/* Of a first attempt that never left nobody knows; an earlier one may have been carried out. */
+static void apply_unsent(struct move *m, const char *error)
 {
     if (!is_current(m))
         return;
     struct saga_step *s = &m->saga->steps[m->event->step];
     bool never_sent = s->attempt == 1 || kind_of(s->state) == KIND_COMPENSATION;
-    s->error = m->event->error;
+    s->error = error;
     step_move(m, m->event->step, never_sent ? ON_UNSENDABLE : ON_GIVE_UP, NULL, 0);
     advance(m);
 }
@@ -447,7 +448,10 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
     case EVENT_TIMER: apply_timer(&m); break;
     case EVENT_RELEASED: rearm(&m, event->at_ms); break;
     case EVENT_UNRELEASED: rearm(&m, now_ms); break;
-    case EVENT_REFUSED: apply_refused(&m); break;
+    case EVENT_REFUSED: apply_unsent(&m, event->error); break;
+    case EVENT_WITHDRAWN:
+        apply_unsent(&m, "{\"code\":\"withdrawn\",\"message\":\"the saga turned back before the command was sent\"}");
+        break;
     case EVENT_CANCEL: apply_cancel(&m); break;
     }
     set_wake(&m);
@@ -463,6 +467,11 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
             steps[n++] = (int)i;
     }
     return n;
+}
+
+bool machine_withdraws(const struct saga *saga, int step)
+{
+    return saga->state == SAGA_COMPENSATING && saga->steps[step].state == STEP_RUNNING;
 }
 
 enum command_kind machine_kind(const struct saga_step *step)

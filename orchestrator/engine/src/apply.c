@@ -128,13 +128,35 @@ static bool resolve(struct happening *happening, const struct saga *saga)
     return !happening->refusal;
 }
 
-/* For the timers among the happenings: which overdue commands have not left the outbox yet. */
+/* For the timers among the happenings: what became of commands that are overdue but have not left the outbox. */
 struct unreleased {
     struct uuid *saga_ids;
     int *steps;
-    bool *waits;
+    bool *waits;     /* it still stands there */
+    bool *withdrawn; /* it was taken back just now */
     size_t n;
 };
+
+/* Takes back, in this transaction, the waiting commands of sagas that have turned. */
+static bool withdraw(struct applier *applier, struct saga *sagas, size_t sagas_n, struct unreleased *all, struct err *err)
+{
+    struct uuid *ids = arena_array(&applier->arena, all->n, sizeof *ids);
+    int *steps = arena_array(&applier->arena, all->n, sizeof *steps);
+    size_t *index = arena_array(&applier->arena, all->n, sizeof *index), n = 0;
+    bool *done = arena_array(&applier->arena, all->n, sizeof *done);
+    for (size_t i = 0; i < all->n; i++) {
+        if (!all->waits[i] || !machine_withdraws(find_saga(sagas, sagas_n, &all->saga_ids[i]), all->steps[i]))
+            continue;
+        ids[n] = all->saga_ids[i];
+        steps[n] = all->steps[i];
+        index[n++] = i;
+    }
+    if (n && !store_withdraw(applier->pg, ids, steps, n, done, err))
+        return false;
+    for (size_t k = 0; k < n; k++)
+        all->withdrawn[index[k]] = done[k];
+    return true;
+}
 
 static bool find_unreleased(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
                             size_t sagas_n, int64_t now_ms, struct unreleased *out, struct err *err)
@@ -158,7 +180,9 @@ static bool find_unreleased(struct applier *applier, struct happening **sorted, 
     if (!out->n)
         return true;
     out->waits = arena_array(arena, out->n, sizeof *out->waits);
-    return store_unreleased(applier->pg, out->saga_ids, out->steps, out->n, out->waits, err);
+    out->withdrawn = arena_array(arena, out->n, sizeof *out->withdrawn);
+    return store_unreleased(applier->pg, out->saga_ids, out->steps, out->n, out->waits, err) &&
+           withdraw(applier, sagas, sagas_n, out, err);
 }
 
 static void apply_unreleased(struct saga *saga, const struct unreleased *all, int64_t now_ms, struct effects *effects)
@@ -167,7 +191,7 @@ static void apply_unreleased(struct saga *saga, const struct unreleased *all, in
         if (!all->waits[i] || !uuid_equal(&all->saga_ids[i], &saga->id))
             continue;
         const struct saga_step *step = &saga->steps[all->steps[i]];
-        struct event event = {.type = EVENT_UNRELEASED, .step = all->steps[i], .kind = machine_kind(step),
+        struct event event = {.type = all->withdrawn[i] ? EVENT_WITHDRAWN : EVENT_UNRELEASED, .step = all->steps[i], .kind = machine_kind(step),
                               .round = step->round, .attempt = step->attempt};
         machine_apply(saga, &event, now_ms, effects);
     }

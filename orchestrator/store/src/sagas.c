@@ -58,6 +58,12 @@ static const struct pg_statement command_waits = {
     "SELECT t.n FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS t(saga_id, position, n)"
     " JOIN step ON step.saga_id = t.saga_id AND step.position = t.position"
     " JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id"};
+static const struct pg_statement command_withdraw = {
+    "command_withdraw",
+    "WITH mine AS (SELECT t.n, outbox.ctid FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS t(saga_id, position, n)"
+    "  JOIN step ON step.saga_id = t.saga_id AND step.position = t.position"
+    "  JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id FOR UPDATE OF outbox SKIP LOCKED),"
+    " gone AS (DELETE FROM outbox USING mine WHERE outbox.ctid = mine.ctid RETURNING mine.n) SELECT n FROM gone"};
 /* clang-format on */
 
 /* ---- loading ---- */
@@ -442,8 +448,9 @@ bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_t limit, si
     return true;
 }
 
-bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *unreleased,
-                      struct err *err)
+/* For which of the pairs the statement returns their number. */
+static bool find_pairs(struct pg *pg, const struct pg_statement *statement, const struct uuid *saga_ids,
+                       const int *positions, size_t n, bool *found, struct err *err)
 {
     struct pg_params params = {0};
     struct pg_rows *rows = NULL;
@@ -451,12 +458,24 @@ bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *pos
     for (size_t i = 0; i < n; i++) {
         pg_add_uuid(ids, &saga_ids[i]);
         pg_add_int(steps, positions[i]);
-        unreleased[i] = false;
+        found[i] = false;
     }
-    bool ok = pg_call(pg, &command_waits, &params, &rows, err);
+    bool ok = pg_call(pg, statement, &params, &rows, err);
     pg_params_free(&params);
     for (size_t i = 0; ok && i < pg_rows_count(rows); i++)
-        unreleased[pg_get_int(rows, i, 0) - 1] = true;
+        found[pg_get_int(rows, i, 0) - 1] = true;
     pg_rows_free(rows);
     return ok;
+}
+
+bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *unreleased,
+                      struct err *err)
+{
+    return find_pairs(pg, &command_waits, saga_ids, positions, n, unreleased, err);
+}
+
+bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *withdrawn,
+                    struct err *err)
+{
+    return find_pairs(pg, &command_withdraw, saga_ids, positions, n, withdrawn, err);
 }

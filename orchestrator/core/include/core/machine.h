@@ -24,6 +24,7 @@ enum event_type {
     EVENT_RELEASED,   /* the command went to Kafka at `at_ms`: its timeout counts from there */
     EVENT_UNRELEASED, /* the command has not left the outbox: its timeout has not begun */
     EVENT_REFUSED,    /* the command can never be published */
+    EVENT_WITHDRAWN,  /* the command was taken out of the outbox before any relay had it: it was never sent */
     EVENT_CANCEL,
 };
 
@@ -86,6 +87,8 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
 /* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
  * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);
+/* Whether such a command, if it still stands in the outbox, is to be taken back: an action of a saga that has turned. */
+bool machine_withdraws(const struct saga *saga, int step);
 /* The kind of the command that the step sent last. */
 enum command_kind machine_kind(const struct saga_step *step);
 /* What must hold of any saga at rest between two events; a text says what does not, NULL when all is well. */

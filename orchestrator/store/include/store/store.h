@@ -89,6 +89,10 @@ MUST_CHECK bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_
  * unreleased[i]. Within the transaction of store_load. */
 MUST_CHECK bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                  bool *unreleased, struct err *err);
+/* Takes those commands out of the outbox that no relay has at this moment: withdrawn[i] tells for each pair whether it was
+ * taken. Within the transaction of store_load. */
+MUST_CHECK bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
+                               bool *withdrawn, struct err *err);
 
 /* ---- sagas, for the intake and the API ---- */
 
