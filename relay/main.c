@@ -15,6 +15,7 @@ struct options {
     const char *schema;
     const char *brokers;
     const char *prefix;
+    int64_t poll_ms;
 };
 
 static const struct conf_option options[] = {
@@ -22,6 +23,7 @@ static const struct conf_option options[] = {
     {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "the schema with the outbox", 0, 0},
     {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
     {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
+    {"poll", CONF_DURATION, offsetof(struct options, poll_ms), "20ms", "TIME", "how often it looks at an empty outbox", 1, 60000},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
 };
@@ -40,7 +42,8 @@ int main(int argc, char **argv)
                                   .schema = o.schema,
                                   .brokers = o.brokers,
                                   .dead_topic = wire_topic(o.prefix, "dead", dead_topic),
-                                  .name = "saga-relay"};
+                                  .name = "saga-relay",
+                                  .poll_ms = o.poll_ms};
     struct relay *relay = relay_start(&config, &err);
     if (!relay) {
         log_line(LOG_ERROR, "start_failed", LOG_ERR(&err));

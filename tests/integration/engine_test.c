@@ -409,7 +409,43 @@ START_TEST(a_saga_whose_command_cannot_leave_turns_at_its_deadline)
 }
 END_TEST
 
+/* Two copies of the engine get the same keys at the same time: each key has one saga, and both say which. */
+START_TEST(two_copies_agree_on_every_key)
+{
+    enum { N = 300 };
+    static struct start starts[2][N];
+    static char keys[N][16];
+    const char *input = "{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"],\"filling\":\"so that what follows in memory differs\"}";
+    open_world();
+    struct engine *first = engine;
+    start_engine();
+    struct engine *copies[2] = {first, engine};
+    atomic_store(&answered, 0);
+    for (int i = 0; i < N; i++) {
+        snprintf(keys[i], sizeof keys[i], "key-%d", i);
+        for (int copy = 0; copy < 2; copy++) {
+            starts[copy][i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input),
+                                             .idempotency_key = keys[i], .done = on_start};
+            ck_assert(engine_submit(copies[copy], &starts[copy][i]));
+        }
+    }
+    await_count(&answered, 2 * N);
+    for (int i = 0; i < N; i++) {
+        int created = (starts[0][i].result == START_CREATED) + (starts[1][i].result == START_CREATED);
+        int existing = (starts[0][i].result == START_EXISTS) + (starts[1][i].result == START_EXISTS);
+        ck_assert_msg(created == 1 && existing == 1, "key %d: results %d and %d", i, starts[0][i].result, starts[1][i].result);
+        ck_assert(uuid_equal(&starts[0][i].id, &starts[1][i].id));
+    }
+    for (int i = 0; i < N; i++)
+        ck_assert_str_eq(await_end(&starts[0][i].id).state, "COMPLETED");
+    engine_stop(first);
+    engine_free(first);
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
+    &two_copies_agree_on_every_key,
     &a_saga_whose_command_cannot_leave_turns_at_its_deadline,
     &sagas_run_to_their_end,
     &keys_and_definitions_are_answered,

@@ -99,7 +99,7 @@ static void on_late(void *context, const struct wire_message *message, int64_t a
 
 static struct relay *start_relay(int64_t late_ms)
 {
-    struct relay_config config = {servers_database_url(), schema, servers_kafka_brokers(), dead, "relay_test", late_ms,
+    struct relay_config config = {servers_database_url(), schema, servers_kafka_brokers(), dead, "relay_test", late_ms, 0,
                                   {on_late, on_refused, NULL}};
     struct relay *relay = relay_start(&config, &err);
     OK(relay != NULL);

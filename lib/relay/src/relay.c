@@ -27,7 +27,7 @@
 #define SEND_MS 3000                  /* rows that could not be handed to the client by then wait for the next round */
 #define SHUN_MS 10000                 /* a topic that does not take messages is left alone for so long */
 #define SHUNNED_MAX 64
-#define IDLE_POLL_MS 1000 /* the safety net under the wake-ups */
+#define IDLE_POLL_MS 1000
 #define PAUSE_MS 500      /* after a failure */
 #define WARM_UP_MS 2000
 #define REACH_MS 1000
@@ -437,7 +437,7 @@ static void *run(void *argument)
         else
             note_failure(relay, &err);
         if (!ok || !more)
-            wait_wake(relay, ok ? IDLE_POLL_MS : PAUSE_MS);
+            wait_wake(relay, ok ? (int)relay->config.poll_ms : PAUSE_MS);
     }
     return NULL;
 }
@@ -446,6 +446,7 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
 {
     struct relay *relay = mem_alloc(sizeof *relay);
     relay->config = *config;
+    relay->config.poll_ms = config->poll_ms ? config->poll_ms : IDLE_POLL_MS;
     relay->limit = ROWS_MAX;
     relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     relay->pg = pg_new(config->database_url, config->schema, config->name, PG_HOT);

@@ -28,6 +28,7 @@ struct relay_config {
     const char *dead_topic;
     const char *name; /* for logs and server-side listings */
     int64_t late_ms;
+    int64_t poll_ms; /* how often to look without a wake-up; 0: once a second, the safety net beside relay_wake */
     struct relay_events events;
 };
 
