@@ -333,6 +333,29 @@ START_TEST(random_events_break_no_invariant)
 }
 END_TEST
 
+/* docs/transitions.txt is the table for people; it is rewritten with SAGA_UPDATE_DOCS=1. */
+START_TEST(the_document_shows_the_table)
+{
+    char *table = NULL, written[16 * 1024];
+    size_t len;
+    FILE *memory = open_memstream(&table, &len);
+    machine_print(memory);
+    fclose(memory);
+    if (getenv("SAGA_UPDATE_DOCS")) {
+        FILE *out = fopen(SAGA_DOCS "/transitions.txt", "w");
+        ck_assert_ptr_nonnull(out);
+        fputs(table, out);
+        fclose(out);
+    }
+    FILE *file = fopen(SAGA_DOCS "/transitions.txt", "r");
+    ck_assert_ptr_nonnull(file);
+    written[fread(written, 1, sizeof written - 1, file)] = '\0';
+    fclose(file);
+    ck_assert_str_eq(written, table);
+    free(table);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &a_step_without_compensation_is_passed_over,
@@ -341,6 +364,7 @@ static const TTest **const tests[] = {
     &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
     &the_history_tells_all,
     &a_wake_up_is_not_moved_by_replies,
+    &the_document_shows_the_table,
     &random_events_break_no_invariant,
     NULL,
 };

@@ -15,27 +15,6 @@ static json_t *unconst(const json_t *value)
     return (json_t *)(uintptr_t)value;
 }
 
-int json_depth(const json_t *value)
-{
-    int deepest = 0;
-    if (json_is_array(value)) {
-        for (size_t i = 0; i < json_array_size(value); i++) {
-            int depth = json_depth(json_array_get(value, i));
-            deepest = depth > deepest ? depth : deepest;
-        }
-        return deepest + 1;
-    }
-    if (!json_is_object(value))
-        return 0;
-    const char *name;
-    json_t *member;
-    json_object_foreach(unconst(value), name, member) {
-        int depth = json_depth(member);
-        deepest = depth > deepest ? depth : deepest;
-    }
-    return deepest + 1;
-}
-
 int json_text_depth(const char *text, size_t len)
 {
     int depth = 0, deepest = 0;

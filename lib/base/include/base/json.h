@@ -23,10 +23,8 @@ void json_write(struct buf *out, const json_t *value);
 void json_write_canonical(struct buf *out, const json_t *value);
 /* json_write into fresh memory that the caller frees. */
 char *json_text(const json_t *value);
-/* The deepest nesting of arrays and objects in `value` (a scalar has 0). */
-int json_depth(const json_t *value);
 
-/* The same, measured on the text of well-formed JSON. */
+/* The deepest nesting of arrays and objects in well-formed JSON (a scalar has 0). */
 int json_text_depth(const char *text, size_t len);
 
 #endif
