@@ -2,15 +2,14 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/wake.h"
 
-/* The eventfd is readable exactly while there is something to take or the queue is closed; it changes under the lock. */
+/* The bell is rung exactly while there is something to take or the queue is closed; it changes under the lock. */
 struct queue {
     pthread_mutex_t lock;
     void **items; /* a ring of `max` places */
@@ -22,9 +21,7 @@ struct queue {
 struct queue *queue_new(size_t max)
 {
     struct queue *queue = mem_alloc(sizeof *queue);
-    queue->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (queue->fd < 0)
-        abort(); /* out of file descriptors at start */
+    queue->fd = wake_new();
     queue->items = mem_array(max, sizeof *queue->items);
     queue->max = max;
     pthread_mutex_init(&queue->lock, NULL);
@@ -41,20 +38,6 @@ void queue_free(struct queue *queue)
     free(queue);
 }
 
-static void signal_readable(struct queue *queue)
-{
-    uint64_t one = 1;
-    ssize_t written = write(queue->fd, &one, sizeof one);
-    (void)written; /* fails only when the counter is full, and then it is readable */
-}
-
-static void clear_readable(struct queue *queue)
-{
-    uint64_t count;
-    ssize_t got = read(queue->fd, &count, sizeof count);
-    (void)got;
-}
-
 bool queue_push(struct queue *queue, void *item)
 {
     pthread_mutex_lock(&queue->lock);
@@ -62,7 +45,7 @@ bool queue_push(struct queue *queue, void *item)
     if (fits) {
         queue->items[(queue->first + queue->n++) % queue->max] = item;
         if (queue->n == 1)
-            signal_readable(queue);
+            wake_ring(queue->fd);
     }
     pthread_mutex_unlock(&queue->lock);
     return fits;
@@ -77,7 +60,7 @@ size_t queue_take(struct queue *queue, void **items, size_t max)
         queue->first = (queue->first + 1) % queue->max;
     }
     if (taken && !queue->n && !queue->closed)
-        clear_readable(queue);
+        wake_clear(queue->fd);
     pthread_mutex_unlock(&queue->lock);
     return taken;
 }
@@ -104,7 +87,7 @@ void queue_close(struct queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
     queue->closed = true;
-    signal_readable(queue);
+    wake_ring(queue->fd);
     pthread_mutex_unlock(&queue->lock);
 }
 

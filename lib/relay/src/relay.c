@@ -3,13 +3,11 @@
  * ends its idle transaction, and another one sends the rows again. */
 #include "relay/relay.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -18,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wake.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 
@@ -382,16 +381,6 @@ static bool round_trip(struct relay *relay, bool *more, struct err *err)
     return !failure;
 }
 
-static void wait_wake(struct relay *relay, int timeout_ms)
-{
-    uint64_t count;
-    struct pollfd fd = {.fd = relay->wake_fd, .events = POLLIN};
-    if (poll(&fd, 1, timeout_ms) > 0) {
-        ssize_t got = read(relay->wake_fd, &count, sizeof count);
-        (void)got;
-    }
-}
-
 static void note_failure(struct relay *relay, const struct err *err)
 {
     atomic_store(&relay->healthy, false);
@@ -437,7 +426,7 @@ static void *run(void *argument)
         else
             note_failure(relay, &err);
         if (!ok || !more)
-            wait_wake(relay, ok ? (int)relay->config.poll_ms : PAUSE_MS);
+            wake_wait(relay->wake_fd, ok ? (int)relay->config.poll_ms : PAUSE_MS);
     }
     return NULL;
 }
@@ -448,9 +437,9 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
     relay->config = *config;
     relay->config.poll_ms = config->poll_ms ? config->poll_ms : IDLE_POLL_MS;
     relay->limit = ROWS_MAX;
-    relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    relay->wake_fd = wake_new();
     relay->pg = pg_new(config->database_url, config->schema, config->name, PG_HOT);
-    if (relay->wake_fd >= 0 && renew_producer(relay, err)) {
+    if (renew_producer(relay, err)) {
         if (pthread_create(&relay->thread, NULL, run, relay) == 0)
             return relay;
         err_set(err, ERR_FATAL, "no thread for the relay");
@@ -464,9 +453,7 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
 
 void relay_wake(struct relay *relay)
 {
-    uint64_t one = 1;
-    ssize_t written = write(relay->wake_fd, &one, sizeof one);
-    (void)written;
+    wake_ring(relay->wake_fd);
 }
 
 void relay_stop(struct relay *relay)

@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "apply.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wake.h"
 
 #define STARTS_MAX 20000
 #define REPORTS_MAX 10000
@@ -79,8 +79,8 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     wire_topic(config->prefix, "dead", engine->dead_topic);
     engine->starts = queue_new(STARTS_MAX);
     engine->happened = queue_new(REPORTS_MAX);
-    engine->timers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    engine->watches_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    engine->timers_fd = wake_new();
+    engine->watches_fd = wake_new();
     pthread_mutex_init(&engine->watches_lock, NULL);
     atomic_store(&engine->intake_healthy, true);
     atomic_store(&engine->replies_healthy, true);
@@ -89,13 +89,6 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine_stop(engine);
     engine_free(engine);
     return NULL;
-}
-
-static void wake_fd(int fd)
-{
-    uint64_t one = 1;
-    ssize_t written = write(fd, &one, sizeof one);
-    (void)written;
 }
 
 static void join(pthread_t thread, bool running)
@@ -112,8 +105,8 @@ void engine_stop(struct engine *engine)
     queue_close(engine->starts);
     join(engine->intake_thread, engine->intake_run);
     atomic_store(&engine->stopping, true);
-    wake_fd(engine->timers_fd);
-    wake_fd(engine->watches_fd);
+    wake_ring(engine->timers_fd);
+    wake_ring(engine->watches_fd);
     join(engine->replies_thread, engine->replies_run);
     join(engine->timers_thread, engine->timers_run);
     join(engine->watches_thread, engine->watches_run);

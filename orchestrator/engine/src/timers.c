@@ -3,13 +3,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "apply.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wake.h"
 #include "service/carrier.h"
 
 #define LOOK_EVERY_MS 1000
@@ -32,9 +31,7 @@ void timers_hint(struct engine *engine, int64_t wake_ms)
     while (wake_ms < known) {
         if (!atomic_compare_exchange_weak(&engine->next_wake_ms, &known, wake_ms))
             continue;
-        uint64_t one = 1;
-        ssize_t written = write(engine->timers_fd, &one, sizeof one);
-        (void)written;
+        wake_ring(engine->timers_fd);
         return;
     }
 }
@@ -172,15 +169,11 @@ static int64_t turn(struct engine *engine, struct batch *batch)
 
 static void sleep_until(struct engine *engine, int64_t wake_ms)
 {
-    uint64_t count;
     int64_t left = wake_ms - clock_real_ms();
     struct pollfd fds[] = {{.fd = engine->timers_fd, .events = POLLIN}, {.fd = queue_fd(engine->happened), .events = POLLIN}};
     if (left > 0)
         poll(fds, 2, (int)left);
-    if (fds[0].revents) {
-        ssize_t got = read(engine->timers_fd, &count, sizeof count);
-        (void)got;
-    }
+    wake_clear(engine->timers_fd);
 }
 
 void *timers_run(void *argument)

@@ -1,12 +1,8 @@
 /* Whoever waits for a saga's end. This process's own ends are told at once; those that another process brought about are
  * found by a look at the database. */
-#include <poll.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "parts.h"
 
 #define LOOK_EVERY_MS 250
@@ -59,13 +55,6 @@ void watches_tell(struct engine *engine, const struct uuid *id)
     finish(take(engine, has_id, id));
 }
 
-static void wake(struct engine *engine)
-{
-    uint64_t one = 1;
-    ssize_t written = write(engine->watches_fd, &one, sizeof one);
-    (void)written;
-}
-
 void engine_watch(struct engine *engine, struct watch *watch)
 {
     pthread_mutex_lock(&engine->watches_lock);
@@ -79,7 +68,7 @@ void engine_watch(struct engine *engine, struct watch *watch)
     if (closed)
         watch->done(watch);
     else
-        wake(engine);
+        wake_ring(engine->watches_fd);
 }
 
 /* Some of the sagas that are watched and were not looked at yet. */
@@ -137,12 +126,7 @@ void *watches_run(void *argument)
     struct pg *pg = pg_new(engine->config.database_url, engine->config.schema, "saga-orchestrator watches", PG_HOT);
     int64_t looked_ms = clock_mono_ms();
     while (!atomic_load(&engine->stopping)) {
-        struct pollfd fd = {.fd = engine->watches_fd, .events = POLLIN};
-        uint64_t count;
-        if (poll(&fd, 1, is_idle(engine) ? -1 : LOOK_EVERY_MS) > 0) {
-            ssize_t got = read(engine->watches_fd, &count, sizeof count);
-            (void)got;
-        }
+        wake_wait(engine->watches_fd, is_idle(engine) ? -1 : LOOK_EVERY_MS);
         int64_t now_ms = clock_mono_ms();
         if (now_ms - looked_ms >= LOOK_EVERY_MS) {
             look_at_all_again(engine);

@@ -91,7 +91,6 @@ static void fill_claim(struct claim *claim, const struct task *tasks, size_t n)
 
 /* The rows of one (saga, step): of its action and of its compensation. */
 struct found {
-    bool is_there;
     int round;
     const char *verdict, *reply;
 };
@@ -125,7 +124,7 @@ static void read_rows(struct arena *arena, const struct pg_rows *rows, struct ta
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
         size_t at = (size_t)pg_get_int(rows, row, 0) - 1;
         bool action = strcmp(pg_get_text(rows, row, 1, NULL), "action") == 0;
-        found[at][action ? 0 : 1] = (struct found){true, (int)pg_get_int(rows, row, 2),
+        found[at][action ? 0 : 1] = (struct found){(int)pg_get_int(rows, row, 2),
                                                    arena_strdup(arena, pg_get_text(rows, row, 3, NULL)),
                                                    arena_strdup(arena, pg_get_text(rows, row, 4, NULL))};
     }
