@@ -13,16 +13,14 @@ struct options {
     struct service_config service;
     const char *database_url;
     const char *schema;
-    const char *brokers;
-    const char *prefix;
+    struct service_kafka kafka;
     int64_t poll_ms;
 };
 
 static const struct conf_option options[] = {
     {"database-url", CONF_STRING, offsetof(struct options, database_url), "postgresql:///saga", "URL", "the database with the outbox", 0, 0},
     {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "the schema with the outbox", 0, 0},
-    {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
-    {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
+    SERVICE_KAFKA_OPTIONS(struct options, kafka),
     {"poll", CONF_DURATION, offsetof(struct options, poll_ms), "20ms", "TIME", "how often it looks at an empty outbox", 1, 60000},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
@@ -40,8 +38,8 @@ int main(int argc, char **argv)
     char dead_topic[WIRE_TOPIC_MAX];
     struct relay_config config = {.database_url = o.database_url,
                                   .schema = o.schema,
-                                  .brokers = o.brokers,
-                                  .dead_topic = wire_topic(o.prefix, "dead", dead_topic),
+                                  .brokers = o.kafka.brokers,
+                                  .dead_topic = wire_topic(o.kafka.prefix, "dead", dead_topic),
                                   .name = "saga-relay",
                                   .poll_ms = o.poll_ms};
     struct relay *relay = relay_start(&config, &err);
@@ -49,7 +47,7 @@ int main(int argc, char **argv)
         log_line(LOG_ERROR, "start_failed", LOG_ERR(&err));
         return EXIT_FAILURE;
     }
-    log_line(LOG_INFO, "started", LOG_STR("schema", o.schema), LOG_STR("brokers", o.brokers));
+    log_line(LOG_INFO, "started", LOG_STR("schema", o.schema), LOG_STR("brokers", o.kafka.brokers));
     while (!service_wait(STATS_EVERY_MS)) {
         struct relay_stats stats;
         relay_stats(relay, &stats);

@@ -171,21 +171,6 @@ static void read_input(struct starting *s, const json_t *body, struct problems *
     s->start.input = s->input = text.data;
 }
 
-static void check_members(const json_t *body, struct problems *problems)
-{
-    static const char *const known[] = {"definition", "version", "input", "idempotency_key"};
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, name, value) {
-        size_t i = 0;
-        while (i < 4 && strcmp(known[i], name) != 0)
-            i++;
-        char at[POINTER_MAX];
-        if (i == 4)
-            problem_add(problems, pointer_member("", name, at), "unknown member");
-    }
-}
-
 /* NULL once the engine has it, otherwise what stands in the way. */
 static const char *submit(struct engine *engine, struct starting *s)
 {
@@ -200,6 +185,7 @@ static const char *submit(struct engine *engine, struct starting *s)
 
 void sagas_start(struct call *call)
 {
+    static const char *const known[] = {"definition", "version", "input", "idempotency_key", NULL};
     struct engine *engine = atomic_load(&call->api->engine);
     int64_t wait_ms = 0;
     struct problems problems = {0};
@@ -214,7 +200,7 @@ void sagas_start(struct call *call)
     s->start.done = on_started;
     s->start.context = s;
     s->start.definition = s->definition;
-    check_members(body, &problems);
+    json_check_members(body, "", known, &problems);
     read_definition(s, body, &problems);
     read_key(s, body, &problems);
     read_input(s, body, &problems);

@@ -17,28 +17,22 @@ struct options {
     struct service_config service;
     const char *database_url;
     const char *schema;
-    const char *brokers;
-    const char *prefix;
+    struct service_kafka kafka;
     const char *listen;
-    const char *instance;
+    struct service_member member;
     const char *data_dir;
     struct conf_list roles;
-    int partitions;
-    int64_t fetch_wait_ms;
     bool no_workers;
 };
 
 static const struct conf_option options[] = {
     {"database-url", CONF_STRING, offsetof(struct options, database_url), NULL, "URL", "PostgreSQL, as libpq takes it (default postgresql:///saga; dev: a private cluster)", 0, 0},
     {"schema", CONF_STRING, offsetof(struct options, schema), "saga", "NAME", "its schema in that database", 0, 0},
-    {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
-    {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
+    SERVICE_KAFKA_OPTIONS(struct options, kafka),
     {"listen", CONF_STRING, offsetof(struct options, listen), "127.0.0.1:8080", "HOST:PORT", "where the API is", 0, 0},
-    {"instance", CONF_STRING, offsetof(struct options, instance), NULL, "NAME", "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},
+    SERVICE_MEMBER_OPTIONS(struct options, member),
     {"data-dir", CONF_STRING, offsetof(struct options, data_dir), ".saga-dev", "DIR", "dev: where the private cluster is", 0, 0},
     {"roles", CONF_LIST, offsetof(struct options, roles), "api,engine,relay", "LIST", "what this copy does", 0, 0},
-    {"partitions", CONF_INT, offsetof(struct options, partitions), "8", "N", "of topics that have to be made", 1, 1000},
-    {"kafka-fetch-wait", CONF_DURATION, offsetof(struct options, fetch_wait_ms), "500ms", "TIME", "how long a broker holds an empty fetch", 1, 60000},
     {"no-workers", CONF_FLAG, offsetof(struct options, no_workers), NULL, NULL, "dev: without the example workers", 0, 0},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
@@ -98,9 +92,9 @@ static bool start_engine(void *context, struct err *err)
 {
     struct program *p = context;
     const struct options *o = p->options;
-    struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->brokers,
-                                   .prefix = o->prefix, .instance = o->instance, .partitions = o->partitions,
-                                   .fetch_wait_ms = o->fetch_wait_ms,
+    struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->kafka.brokers,
+                                   .prefix = o->kafka.prefix, .instance = o->member.instance, .partitions = o->member.partitions,
+                                   .fetch_wait_ms = o->member.fetch_wait_ms,
                                    .with_engine = p->roles.engine, .with_relay = p->roles.relay};
     p->engine = engine_start(&config, err);
     return p->engine != NULL;
@@ -124,7 +118,7 @@ static bool start(struct program *p, struct err *err)
         return false;
     if (p->api)
         api_set_engine(p->api, p->engine);
-    log_line(LOG_INFO, "started", LOG_STR("version", SAGA_VERSION), LOG_STR("brokers", p->options->brokers));
+    log_line(LOG_INFO, "started", LOG_STR("version", SAGA_VERSION), LOG_STR("brokers", p->options->kafka.brokers));
     return true;
 }
 
@@ -170,8 +164,8 @@ static bool run(struct program *p, struct options *o, const char *command, struc
         if (!p->dev)
             return false;
         o->database_url = dev_database_url(p->dev);
-        o->brokers = dev_brokers(p->dev);
-        o->fetch_wait_ms = DEV_FETCH_WAIT_MS;
+        o->kafka.brokers = dev_brokers(p->dev);
+        o->member.fetch_wait_ms = DEV_FETCH_WAIT_MS;
     } else if (!o->database_url) {
         o->database_url = "postgresql:///saga";
     }

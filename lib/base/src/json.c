@@ -156,3 +156,26 @@ char *json_text(const json_t *value)
         abort(); /* every value read from outside is bounded far below this */
     return out.data;
 }
+
+void json_write_error(struct buf *out, const char *code, const char *message)
+{
+    buf_str(out, "{\"code\":");
+    buf_json_str(out, code);
+    buf_str(out, ",\"message\":");
+    buf_json_str(out, message);
+    buf_char(out, '}');
+}
+
+void json_check_members(const json_t *object, const char *pointer, const char *const *known, struct problems *problems)
+{
+    const char *name;
+    json_t *member;
+    json_object_foreach(unconst(object), name, member) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], name) != 0)
+            i++;
+        char at[POINTER_MAX];
+        if (!known[i])
+            problem_add(problems, pointer_member(pointer, name, at), "unknown member");
+    }
+}

@@ -30,7 +30,6 @@
 #define PAUSE_MS 500      /* after a failure */
 #define WARM_UP_MS 2000
 #define REACH_MS 1000
-#define DEAD_VALUE_MAX (256 * 1024)
 
 /* clang-format off */
 static const struct pg_statement outbox_horizon = {
@@ -195,20 +194,16 @@ static void await_reports(struct relay *relay)
         kafka_producer_poll(relay->producer, 100);
 }
 
-/* A dead letter always fits: its value is cut, and headers say what happened to which message. */
 static void make_letter(struct relay *relay, const struct row *row, struct row *letter)
 {
-    const char *reason = arena_strdup(&relay->arena, row->err.text);
-    const char *size = arena_printf(&relay->arena, "%zu", row->message.value_len);
-    *letter = (struct row){.message = row->message};
-    letter->message.topic = relay->config.dead_topic;
-    if (letter->message.value_len > DEAD_VALUE_MAX)
-        letter->message.value_len = DEAD_VALUE_MAX;
-    const struct wire_header extra[] = {{"saga-dead-reason", reason, strlen(reason)},
-                                        {"saga-dead-topic", row->message.topic, strlen(row->message.topic)},
-                                        {"saga-dead-size", size, strlen(size)}};
-    for (size_t i = 0; i < 3 && letter->message.headers_n < WIRE_HEADERS_MAX; i++)
-        letter->message.headers[letter->message.headers_n++] = extra[i];
+    struct wire_dead_letter content;
+    wire_dead_letter(&relay->arena, &row->message, row->err.text, -1, -1, &content);
+    *letter = (struct row){.message = {.topic = relay->config.dead_topic,
+                                       .key = content.key,
+                                       .key_len = content.key ? strlen(content.key) : 0,
+                                       .value = content.value,
+                                       .value_len = content.value_len}};
+    read_headers(relay, &letter->message, content.headers, strlen(content.headers));
 }
 
 /* Sends the dead letters of all rows that were refused, together; a row whose letter did not arrive stays. */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "headers.h"
 #include "wire/wire.h"
 
 #define VALUE_MAX (256u * 1024)
@@ -52,21 +53,6 @@ static const char *as_text(struct arena *arena, const char *data, size_t len)
     return text;
 }
 
-static void add_header(struct buf *out, const char *name, const char *value)
-{
-    buf_char(out, out->len > 1 ? ',' : ' ');
-    buf_json_str(out, name);
-    buf_char(out, ':');
-    buf_json_str(out, value);
-}
-
-static void add_number(struct buf *out, const char *name, long long number)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%lld", number);
-    add_header(out, name, text);
-}
-
 static bool seen_before(const struct wire_message *message, size_t at)
 {
     for (size_t i = 0; i < at; i++) {
@@ -81,17 +67,19 @@ static const char *make_headers(struct arena *arena, const struct wire_message *
 {
     struct buf out = buf_new(HEADERS_MAX);
     buf_char(&out, '{');
-    add_header(&out, "saga-dead-reason", as_text(arena, reason, strlen(reason)));
-    add_header(&out, "saga-dead-topic", message->topic);
-    add_number(&out, "saga-dead-partition", partition);
-    add_number(&out, "saga-dead-offset", offset);
-    add_number(&out, "saga-dead-size", (long long)message->value_len);
+    headers_add(&out, "saga-dead-reason", as_text(arena, reason, strlen(reason)));
+    headers_add(&out, "saga-dead-topic", message->topic);
+    if (partition >= 0) {
+        headers_add_number(&out, "saga-dead-partition", partition);
+        headers_add_number(&out, "saga-dead-offset", offset);
+    }
+    headers_add_number(&out, "saga-dead-size", (long long)message->value_len);
     if (encoded)
-        add_header(&out, "saga-dead-encoding", "base64");
+        headers_add(&out, "saga-dead-encoding", "base64");
     for (size_t i = 0; i < message->headers_n && with_theirs; i++) {
         const struct wire_header *header = &message->headers[i];
         if (!seen_before(message, i))
-            add_header(&out, as_text(arena, header->name, strlen(header->name)),
+            headers_add(&out, as_text(arena, header->name, strlen(header->name)),
                        as_text(arena, header->value, header->value_len));
     }
     buf_char(&out, '}');

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "headers.h"
 
 #define OUTPUT_MAX (900u * 1024)
 
@@ -46,40 +47,41 @@ char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id
     return out;
 }
 
-static void add(struct buf *out, const char *name, const char *value)
+void headers_add(struct buf *out, const char *name, const char *value)
 {
-    buf_char(out, out->len > 1 ? ',' : ' ');
+    if (out->len > 1)
+        buf_char(out, ',');
     buf_json_str(out, name);
     buf_char(out, ':');
     buf_json_str(out, value);
 }
 
-static void add_int(struct buf *out, const char *name, int value)
+void headers_add_number(struct buf *out, const char *name, long long number)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", value);
-    add(out, name, text);
+    char text[24];
+    snprintf(text, sizeof text, "%lld", number);
+    headers_add(out, name, text);
 }
 
 static void add_common(struct buf *out, const char *type, const struct uuid *id, const char *source, int64_t now_ms,
                        const struct wire_about *about, const char *traceparent)
 {
     char text[UUID_TEXT_MAX], time[CLOCK_TEXT_MAX];
-    add(out, "ce_specversion", "1.0");
-    add(out, "ce_id", uuid_format(id, text));
-    add(out, "ce_type", type);
-    add(out, "ce_source", source);
-    add(out, "ce_time", clock_format(now_ms, time));
-    add(out, "content-type", "application/json");
-    add(out, "saga-protocol", WIRE_PROTOCOL);
-    add(out, "saga-namespace", about->namespace_);
-    add(out, "saga-id", uuid_format(&about->saga_id, text));
-    add(out, "saga-step", about->step);
-    add(out, "saga-kind", about->kind);
-    add_int(out, "saga-round", about->round);
-    add_int(out, "saga-attempt", about->attempt);
+    headers_add(out, "ce_specversion", "1.0");
+    headers_add(out, "ce_id", uuid_format(id, text));
+    headers_add(out, "ce_type", type);
+    headers_add(out, "ce_source", source);
+    headers_add(out, "ce_time", clock_format(now_ms, time));
+    headers_add(out, "content-type", "application/json");
+    headers_add(out, "saga-protocol", WIRE_PROTOCOL);
+    headers_add(out, "saga-namespace", about->namespace_);
+    headers_add(out, "saga-id", uuid_format(&about->saga_id, text));
+    headers_add(out, "saga-step", about->step);
+    headers_add(out, "saga-kind", about->kind);
+    headers_add_number(out, "saga-round", about->round);
+    headers_add_number(out, "saga-attempt", about->attempt);
     if (traceparent)
-        add(out, "traceparent", traceparent);
+        headers_add(out, "traceparent", traceparent);
 }
 
 void wire_command_headers(struct buf *out, const struct wire_command *command, int64_t now_ms)
@@ -87,9 +89,9 @@ void wire_command_headers(struct buf *out, const struct wire_command *command, i
     char time[CLOCK_TEXT_MAX];
     buf_char(out, '{');
     add_common(out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent);
-    add(out, "saga-action", command->action);
+    headers_add(out, "saga-action", command->action);
     if (command->deadline_ms)
-        add(out, "saga-deadline", clock_format(command->deadline_ms, time));
+        headers_add(out, "saga-deadline", clock_format(command->deadline_ms, time));
     buf_char(out, '}');
 }
 

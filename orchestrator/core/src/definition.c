@@ -23,21 +23,6 @@ static bool is_name(const char *text)
     return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
-/* Refuses members that are not in `known` (ends with NULL), so that a misspelt one is not silently ignored. */
-static void check_members(struct reader *r, json_t *object, const char *pointer, const char *const *known)
-{
-    const char *name;
-    json_t *member;
-    json_object_foreach(object, name, member) {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], name) != 0)
-            i++;
-        char at[POINTER_MAX];
-        if (!known[i])
-            problem_add(r->problems, pointer_member(pointer, name, at), "unknown member");
-    }
-}
-
 static const char *read_name(struct reader *r, json_t *object, const char *pointer, const char *member)
 {
     char at[POINTER_MAX];
@@ -108,7 +93,7 @@ static void read_retry(struct reader *r, json_t *step, const char *pointer, cons
         problem_add(r->problems, at, "expected an object");
         return;
     }
-    check_members(r, value, at, known);
+    json_check_members(value, at, known, r->problems);
     policy->max_attempts = read_attempts(r, value, at, policy->max_attempts);
     policy->initial_ms = read_duration(r, value, at, "initial", policy->initial_ms);
     policy->max_ms = read_duration(r, value, at, "max", policy->max_ms);
@@ -186,7 +171,7 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     out->compensation_retry = out->retry;
     out->compensation_retry.max_attempts = 0;
     out->compensation_retry.max_ms = 60000;
-    check_members(r, step, pointer, known);
+    json_check_members(step, pointer, known, r->problems);
     out->name = read_name(r, step, pointer, "name");
     out->service = read_name(r, step, pointer, "service");
     out->action = read_name(r, step, pointer, "action");
@@ -233,7 +218,7 @@ struct definition *definition_read(json_t *source, struct problems *problems)
     size_t before = problems->n;
     definition->canonical = canonical_text(source, problems);
     definition->source = json_deep_copy(source);
-    check_members(&r, definition->source, "", known);
+    json_check_members(definition->source, "", known, problems);
     definition->name = read_name(&r, definition->source, "", "name");
     definition->timeout_ms = read_duration(&r, definition->source, "", "timeout", 0);
     read_steps(&r, json_object_get(definition->source, "steps"));

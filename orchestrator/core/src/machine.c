@@ -94,11 +94,7 @@ static bool write_value(struct move *m, int step, enum command_kind kind, struct
 static const char *error_json(struct arena *arena, const char *code, const char *message)
 {
     struct buf text = buf_new(2048);
-    buf_str(&text, "{\"code\":");
-    buf_json_str(&text, code);
-    buf_str(&text, ",\"message\":");
-    buf_json_str(&text, message);
-    buf_char(&text, '}');
+    json_write_error(&text, code, message);
     const char *kept = text.failed ? "{\"code\":\"error\"}" : arena_strdup(arena, text.data);
     buf_free(&text);
     return kept;

@@ -6,6 +6,7 @@
 
 #include "apply.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wake.h"
@@ -78,9 +79,7 @@ void relay_released_late(void *context, const struct wire_message *message, int6
 void relay_refused(void *context, const struct wire_message *message, const struct err *err)
 {
     struct buf text = buf_new(2048);
-    buf_str(&text, "{\"code\":\"unpublishable\",\"message\":");
-    buf_json_str(&text, err->text);
-    buf_char(&text, '}');
+    json_write_error(&text, "unpublishable", err->text);
     struct happening *report = report_of(message, buf_text(&text));
     buf_free(&text);
     if (!report)

@@ -112,22 +112,13 @@ enum worker_outcome worker_bad_input(struct worker_call *call)
 
 /* ---- the reply's body ---- */
 
-static void write_error(struct buf *out, const char *code, const char *message)
-{
-    buf_str(out, "{\"code\":");
-    buf_json_str(out, code);
-    buf_str(out, ",\"message\":");
-    buf_json_str(out, message);
-    buf_char(out, '}');
-}
-
 /* False when the body is too large. */
 static bool write_body(struct arena *arena, struct task *task, const char *outcome, const json_t *output,
                        const char *code, const char *message, int64_t after_ms)
 {
     struct buf body = buf_new(BODY_MAX), error = buf_new(8 * 1024), value = buf_new(BODY_MAX);
     if (code)
-        write_error(&error, code, message);
+        json_write_error(&error, code, message);
     if (output)
         json_write(&value, output);
     struct wire_reply reply = {.outcome = outcome, .error = code ? buf_text(&error) : NULL, .retry_after_ms = after_ms};

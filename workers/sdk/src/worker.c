@@ -19,23 +19,17 @@
 struct options {
     struct service_config service;
     const char *database_url;
-    const char *brokers;
-    const char *prefix;
+    struct service_kafka kafka;
     const char *schema;
-    const char *instance;
-    int partitions;
-    int64_t fetch_wait_ms;
+    struct service_member member;
     bool no_relay;
 };
 
 static const struct conf_option options[] = {
     {"database-url", CONF_STRING, offsetof(struct options, database_url), "postgresql:///saga", "URL", "the service's database", 0, 0},
     {"worker-schema", CONF_STRING, offsetof(struct options, schema), NULL, "NAME", "its schema there (default: the service's name)", 0, 0},
-    {"kafka-brokers", CONF_STRING, offsetof(struct options, brokers), "127.0.0.1:9092", "LIST", "host:port, with commas between", 0, 0},
-    {"topic-prefix", CONF_STRING, offsetof(struct options, prefix), "saga", "WORD", "what the topics' names begin with", 0, 0},
-    {"instance", CONF_STRING, offsetof(struct options, instance), NULL, "NAME", "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},
-    {"partitions", CONF_INT, offsetof(struct options, partitions), "8", "N", "of topics that have to be made", 1, 1000},
-    {"kafka-fetch-wait", CONF_DURATION, offsetof(struct options, fetch_wait_ms), "500ms", "TIME", "how long a broker holds an empty fetch", 1, 60000},
+    SERVICE_KAFKA_OPTIONS(struct options, kafka),
+    SERVICE_MEMBER_OPTIONS(struct options, member),
     {"no-relay", CONF_FLAG, offsetof(struct options, no_relay), NULL, NULL, "a saga-relay publishes the replies", 0, 0},
     SERVICE_OPTIONS(struct options, service),
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
@@ -223,13 +217,13 @@ static struct kafka_consumer *open_consumer(struct worker *worker, struct err *e
 {
     char group[WIRE_TOPIC_MAX];
     const char *topics[] = {worker->command_topic};
-    struct kafka_consumer_config config = {.brokers = worker->options->brokers,
+    struct kafka_consumer_config config = {.brokers = worker->options->kafka.brokers,
                                            .client = worker->spec->program,
-                                           .group = wire_topic(worker->options->prefix, worker->spec->service, group),
-                                           .instance = worker->options->instance,
+                                           .group = wire_topic(worker->options->kafka.prefix, worker->spec->service, group),
+                                           .instance = worker->options->member.instance,
                                            .topics = topics,
                                            .topics_n = 1,
-                                           .fetch_wait_ms = worker->options->fetch_wait_ms};
+                                           .fetch_wait_ms = worker->options->member.fetch_wait_ms};
     return kafka_consumer_new(&config, err);
 }
 
@@ -291,7 +285,7 @@ static bool make_topics(void *context, struct err *err)
 {
     struct worker *worker = context;
     const char *topics[] = {worker->command_topic, worker->reply_topic, worker->dead_topic};
-    return kafka_ensure_topics(worker->options->brokers, topics, 3, worker->options->partitions, err);
+    return kafka_ensure_topics(worker->options->kafka.brokers, topics, 3, worker->options->member.partitions, err);
 }
 
 static bool start_relay(struct worker *worker, struct err *err)
@@ -300,7 +294,7 @@ static bool start_relay(struct worker *worker, struct err *err)
         return true;
     struct relay_config config = {.database_url = worker->options->database_url,
                                   .schema = worker->options->schema,
-                                  .brokers = worker->options->brokers,
+                                  .brokers = worker->options->kafka.brokers,
                                   .dead_topic = worker->dead_topic,
                                   .name = worker->spec->program};
     worker->relay = relay_start(&config, err);
@@ -334,9 +328,9 @@ int worker_main(const struct worker_spec *spec, int argc, char **argv)
     struct worker *worker = mem_alloc(sizeof *worker);
     worker->spec = spec;
     worker->options = &o;
-    wire_command_topic(o.prefix, spec->service, worker->command_topic);
-    wire_topic(o.prefix, "reply", worker->reply_topic);
-    wire_topic(o.prefix, "dead", worker->dead_topic);
+    wire_command_topic(o.kafka.prefix, spec->service, worker->command_topic);
+    wire_topic(o.kafka.prefix, "reply", worker->reply_topic);
+    wire_topic(o.kafka.prefix, "dead", worker->dead_topic);
     worker->pg = pg_new(o.database_url, o.schema, spec->program, PG_HOT);
     bool ok = run(worker, result.command, &err) || err.kind == ERR_NONE;
     if (!ok)

@@ -87,7 +87,7 @@ MUST_CHECK bool wire_reply_read(struct arena *arena, const struct wire_message *
                                 struct err *err);
 
 /* A message that cannot be used, in the form that an outbox keeps: always valid text and never too large. Its value is cut
- * and, when it is not UTF-8, in base64; all its headers stay, with the reason and where it was. In the arena. */
+ * and, when it is not UTF-8, in base64; its headers stay, with the reason and where it was (`partition` -1: it never came from Kafka). In the arena. */
 struct wire_dead_letter {
     const char *key; /* NULL: none */
     const char *headers;
