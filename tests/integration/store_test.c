@@ -112,6 +112,14 @@ static struct saga *new_saga(void)
     return saga;
 }
 
+static struct store_change start(struct saga *saga, int64_t now_ms, const char *key)
+{
+    struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, now_ms);
+    change.is_new = true;
+    change.idempotency_key = key;
+    return change;
+}
+
 static struct saga *load_one(const struct uuid *id)
 {
     struct saga *sagas;
@@ -127,9 +135,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     put_definition("1s", 1, true);
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
-    struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
-    change.is_new = true;
-    change.idempotency_key = "key-1";
+    struct store_change change = start(saga, clock_real_ms(), "key-1");
     OK(store_save(pg, &change, 1, &err));
     saga = load_one(&id);
     ck_assert_int_eq(saga->steps[0].state, STEP_RUNNING);
@@ -210,8 +216,7 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
     for (int i = 0; i < N; i++) {
         struct saga *saga = new_saga();
         ids[i] = saga->id;
-        changes[i] = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
-        changes[i].is_new = true;
+        changes[i] = start(saga, clock_real_ms(), NULL);
     }
     ids[N] = uuid_v7(); /* one that does not exist */
     OK(store_save(pg, changes, N, &err));
@@ -249,8 +254,7 @@ START_TEST(due_sagas_are_found_in_order)
     for (int i = 0; i < 3; i++) {
         struct saga *saga = new_saga();
         ids[i] = saga->id;
-        struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, now - 1000 * i);
-        change.is_new = true;
+        struct store_change change = start(saga, now - 1000 * i, NULL);
         OK(store_save(pg, &change, 1, &err));
     }
     size_t n;
@@ -269,13 +273,9 @@ START_TEST(a_key_names_one_saga)
     open_store();
     put_definition("1s", 1, true);
     struct saga *first = new_saga(), *second = new_saga();
-    struct store_change change = apply(first, &(struct event){.type = EVENT_START}, clock_real_ms());
-    change.is_new = true;
-    change.idempotency_key = "one";
+    struct store_change change = start(first, clock_real_ms(), "one");
     OK(store_save(pg, &change, 1, &err));
-    change = apply(second, &(struct event){.type = EVENT_START}, clock_real_ms());
-    change.is_new = true;
-    change.idempotency_key = "one";
+    change = start(second, clock_real_ms(), "one");
     ck_assert(!store_save(pg, &change, 1, &err));
     ck_assert_str_eq(err.code, "23505");
     const char *keys[] = {"none", "one"};
@@ -294,8 +294,7 @@ START_TEST(a_lost_transaction_writes_nothing)
     put_definition("1s", 1, true);
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
-    struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, clock_real_ms());
-    change.is_new = true;
+    struct store_change change = start(saga, clock_real_ms(), NULL);
     OK(store_save(pg, &change, 1, &err));
     saga = load_one(&id);
     change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
