@@ -135,7 +135,7 @@ static rd_kafka_t *new_client(rd_kafka_type_t type)
     if (type == RD_KAFKA_PRODUCER) {
         set(conf, "enable.idempotence", "true");
         set(conf, "acks", "all");
-        set(conf, "linger.ms", "0.2");
+        set(conf, "linger.ms", "0");
         set(conf, "queue.buffering.max.messages", "200000");
         rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     } else {
