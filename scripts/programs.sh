@@ -49,9 +49,9 @@ start_with_inner_broker() { # dir bin-dir
     load_env "$1"
 }
 
-# Orchestrator, relay and workers, and waits until all of them have their partitions.
-start_programs() { # dir bin-dir
-    local dir=$1 bin=$2 port=${SAGA_API_PORT:-8080} service
+# The API's address, the settings in the environment, the schema.
+prepare_programs() { # dir bin-dir
+    local dir=$1 bin=$2 port=${SAGA_API_PORT:-8080}
     mkdir -p "$dir/logs"
     if ! pid_lives "$dir/saga-orchestrator.pid"; then
         port_is_free "$port" || port=$(free_port)
@@ -61,19 +61,36 @@ start_programs() { # dir bin-dir
     : >"$dir/logs/saga-orchestrator.log"
     "$bin/saga-orchestrator" migrate >>"$dir/logs/saga-orchestrator.log" 2>&1 ||
         { tail -n 3 "$dir/logs/saga-orchestrator.log" >&2; die "the schema was not made"; }
+}
+
+start_workers() { # dir bin-dir
+    local service
+    for service in "${WORKERS[@]}"; do
+        pid_lives "$1/saga-worker-$service.pid" || start_worker "$1" "$2" "$service"
+    done
+}
+
+# Waits until the orchestrator and the workers have their partitions.
+await_programs() { # dir
+    local service
+    wait_for 60 "the orchestrator, see $1/logs" api_is_ready
+    for service in "${WORKERS[@]}"; do
+        wait_for 60 "the $service worker, see $1/logs" worker_is_ready "$1" "$service"
+    done
+}
+
+# Orchestrator, relay and workers.
+start_programs() { # dir bin-dir
+    local dir=$1 bin=$2
+    prepare_programs "$dir" "$bin"
     if [ -n "${NO_KAFKA:-}" ]; then
         start_with_inner_broker "$dir" "$bin"
     else
         start_program "$dir" "$bin" saga-orchestrator --instance orchestrator-1
     fi
     start_program "$dir" "$bin" saga-relay
-    for service in "${WORKERS[@]}"; do
-        pid_lives "$dir/saga-worker-$service.pid" || start_worker "$dir" "$bin" "$service"
-    done
-    wait_for 60 "the orchestrator, see $dir/logs" api_is_ready
-    for service in "${WORKERS[@]}"; do
-        wait_for 60 "the $service worker, see $dir/logs" worker_is_ready "$dir" "$service"
-    done
+    start_workers "$dir" "$bin"
+    await_programs "$dir"
 }
 
 stop_programs() { # dir

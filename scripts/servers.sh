@@ -3,10 +3,12 @@
 #   servers.sh up DIR PGPORT KAFKAPORT    starts what does not run yet (port 0: any free one) and writes DIR/env
 #   servers.sh down DIR                   stops what was started in DIR, by its own pid files
 #   servers.sh jars                       fetches Kafka's jars unless they are there; fails when Maven cannot be reached
+#   servers.sh postgres-pid DIR           prints the process id of PostgreSQL's first process
 #   servers.sh crash-postgres DIR         stops it without a checkpoint, as a power cut would
 #   servers.sh crash-kafka DIR            kill -9
 #   servers.sh destroy DIR                down, and the data is deleted
-# DIR/env holds SAGA_DATABASE_URL and SAGA_KAFKA_BROKERS. Kafka is left out when NO_KAFKA is set.
+# DIR/env holds SAGA_DATABASE_URL and SAGA_KAFKA_BROKERS. Kafka is left out when NO_KAFKA is set; SAGA_PG_SETTINGS holds more
+# options for the PostgreSQL server.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib.sh
@@ -57,7 +59,7 @@ pg_up() { # dir port
     say "starting PostgreSQL on 127.0.0.1:$port"
     (cd / && as_postgres "$bin/pg_ctl" -D "$data" -l "$dir/postgres.log" -w -t 60 -o "-c port=$port \
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 -c shared_buffers=256MB \
-        -c max_wal_size=4GB" start >/dev/null 2>&1) || { cat "$dir/postgres.log" >&2; die "PostgreSQL did not start"; }
+        -c max_wal_size=4GB ${SAGA_PG_SETTINGS:-}" start >/dev/null 2>&1) || { cat "$dir/postgres.log" >&2; die "PostgreSQL did not start"; }
     "$bin/psql" -h 127.0.0.1 -p "$port" -U saga -d postgres -Atqc \
         "SELECT 1 FROM pg_database WHERE datname = 'saga'" | grep -q 1 ||
         "$bin/createdb" -h 127.0.0.1 -p "$port" -U saga saga
@@ -158,6 +160,10 @@ down() { # dir
     pg_down "$dir"
 }
 
+postgres_pid() { # dir
+    head -n 1 "$(pg_data "$(cd "$1" && pwd)")/postmaster.pid"
+}
+
 crash_postgres() { # dir
     local data bin
     data=$(pg_data "$(cd "$1" && pwd)")
@@ -188,6 +194,7 @@ up) up "$2" "$3" "$4" ;;
 down) down "$2" ;;
 destroy) destroy "$2" ;;
 jars) kafka_jars ;;
+postgres-pid) postgres_pid "$2" ;;
 crash-postgres) crash_postgres "$2" ;;
 crash-kafka) crash_kafka "$2" ;;
 *) die "usage: servers.sh up DIR PGPORT KAFKAPORT | down DIR | destroy DIR" ;;

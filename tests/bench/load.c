@@ -44,7 +44,7 @@ struct load {
     int epoll, timer;
     int64_t from_us, window_us, window_end_us; /* of this run */
     uint64_t in_third[THIRDS];
-    uint64_t open, before_second;
+    uint64_t open, shown_ended;
     bool in_window, window_over;
     double cpu_from;
     struct buf body;
@@ -280,15 +280,18 @@ static void arm_timer(struct load *load, int64_t now_us)
     timerfd_settime(load->timer, 0, &spec, NULL);
 }
 
-static void show_progress(struct load *load, int64_t now_us, int64_t *second_us)
+/* Each second over the same line of a terminal; into a file every tenth second a line. */
+static void show_progress(struct load *load, int64_t now_us, int64_t *shown_us)
 {
-    if (now_us - *second_us < 1000000)
+    bool terminal = isatty(STDERR_FILENO);
+    double seconds = (double)(now_us - *shown_us) / 1e6;
+    if (seconds < (terminal ? 1 : 10))
         return;
-    double seconds = (double)(now_us - *second_us) / 1e6;
-    fprintf(stderr, "\r  %-28s %3.0f s  %7.0f a second  %6" PRIu64 " under way ", load->plan->name,
-            (double)(now_us - load->from_us) / 1e6, (double)(load->result->ended - load->before_second) / seconds, load->open);
-    load->before_second = load->result->ended;
-    *second_us = now_us;
+    fprintf(stderr, "%s  %-28s %3.0f s  %7.0f a second  %6" PRIu64 " under way%s", terminal ? "\r" : "", load->plan->name,
+            (double)(now_us - load->from_us) / 1e6, (double)(load->result->ended - load->shown_ended) / seconds, load->open,
+            terminal ? " " : "\n");
+    load->shown_ended = load->result->ended;
+    *shown_us = now_us;
 }
 
 static bool serve(struct load *load)
@@ -311,7 +314,7 @@ static bool serve(struct load *load)
 
 static bool course(struct load *load)
 {
-    int64_t second_us = load->from_us, drain_us = 0;
+    int64_t shown_us = load->from_us, drain_us = 0;
     for (;;) {
         int64_t now_us = clock_mono_us();
         move_window(load, now_us);
@@ -327,7 +330,7 @@ static bool course(struct load *load)
         arm_timer(load, now_us);
         if (!serve(load))
             return false;
-        show_progress(load, now_us, &second_us);
+        show_progress(load, now_us, &shown_us);
     }
 }
 
@@ -380,7 +383,7 @@ bool load_run(const struct load_plan *plan, struct load_result *result)
         result->first_third_per_s = (double)load.in_third[0] / third;
         result->last_third_per_s = (double)load.in_third[2] / third;
     }
-    fprintf(stderr, "\r  %-28s %s%40s\n", plan->name, ok ? "done" : "failed", "");
+    fprintf(stderr, "%s  %-28s %-50s\n", isatty(STDERR_FILENO) ? "\r" : "", plan->name, ok ? "done" : "failed");
     close_load(&load);
     return ok;
 }
