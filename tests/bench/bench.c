@@ -22,7 +22,7 @@
 struct options {
     struct service_config service;
     const char *database_url, *brokers, *limit, *commit, *kafka_version, *results, *compare;
-    struct conf_list processes;
+    struct conf_list processes, phases;
     int port;
     int64_t duration_ms;
     bool smoke, real_workers;
@@ -38,6 +38,8 @@ static const struct conf_option option_table[] = {
     {"kafka-version", CONF_STRING, offsetof(struct options, kafka_version), "", "TEXT", "goes into the result", 0, 0},
     {"results", CONF_STRING, offsetof(struct options, results), NULL, "FILE", "write the result there too", 0, 0},
     {"compare", CONF_STRING, offsetof(struct options, compare), NULL, "FILE", "print the differences to that result", 0, 0},
+    {"phases", CONF_LIST, offsetof(struct options, phases), "limit,closed,flood,compensated,lone,half-rate,idle", "LIST",
+     "which to run", 0, 0},
     {"duration", CONF_DURATION, offsetof(struct options, duration_ms), "30s", "TIME", "of the closed loop", 1000, 3600000},
     {"smoke", CONF_FLAG, offsetof(struct options, smoke), NULL, NULL, "all phases, each very short", 0, 0},
     {"real-workers", CONF_FLAG, offsetof(struct options, real_workers), NULL, NULL, "the example services carry the steps out", 0, 0},
@@ -58,6 +60,10 @@ struct bench {
     double cpu_s[2][PROCESSES_MAX];
     struct database_counters counters[2];
     int64_t messages[2];
+
+    double per_s, lone_ms; /* what the phases found */
+    double limits[2][2];   /* before and after: rate, milliseconds */
+    size_t limits_n;
 };
 
 static _Noreturn void die(const char *phase, const char *text)
@@ -170,7 +176,7 @@ static void free_samples(struct load_result *result)
 
 /* ---- the limit ---- */
 
-static void run_limit(struct bench *bench, double sums[2])
+static void limit(struct bench *bench)
 {
     char command[1024], line[1024] = "";
     struct err err;
@@ -188,8 +194,8 @@ static void run_limit(struct bench *bench, double sums[2])
     double per_s = json_number_value(json_object_get(answer, "sagas_per_s"));
     double p50 = json_number_value(json_object_get(answer, "e2e_p50_ms"));
     fprintf(stderr, "%.0f sagas a second, one alone in %.1f ms\n", per_s, p50);
-    sums[0] += per_s;
-    sums[1] += p50;
+    bench->limits[bench->limits_n][0] = per_s;
+    bench->limits[bench->limits_n++][1] = p50;
     json_decref(answer);
 }
 
@@ -235,7 +241,7 @@ static void put_memory(struct bench *bench)
     json_object_set_new(bench->result, "rss_mb", memory);
 }
 
-static double closed_loop(struct bench *bench)
+static void closed_loop(struct bench *bench)
 {
     struct load_result result;
     bool smoke = bench->options.smoke;
@@ -256,7 +262,7 @@ static double closed_loop(struct bench *bench)
     put_costs(bench, &result);
     put_memory(bench);
     free_samples(&result);
-    return result.per_s;
+    bench->per_s = result.per_s;
 }
 
 struct flood {
@@ -303,28 +309,29 @@ static void compensated(struct bench *bench)
     free_samples(&result);
 }
 
-static double lone(struct bench *bench)
+static void lone(struct bench *bench)
 {
     struct load_result result;
     run_load(bench, &(struct load_plan){.name = "one at a time", .kind = LOAD_FOLLOW, .clients = 1,
              .count = bench->options.smoke ? 30 : 300, .duration_ms = 60000, .end_state = "COMPLETED",
              .write_body = write_good_order}, &result);
     check(bench, "one at a time", result.started, "COMPLETED");
-    double p50 = samples_ms(&result.e2e, 0.5);
+    bench->lone_ms = samples_ms(&result.e2e, 0.5);
     put(bench->result, "start_p50_ms", samples_ms(&result.start, 0.5), 2);
     put(bench->result, "start_p99_ms", samples_ms(&result.start, 0.99), 2);
-    put(bench->result, "e2e_p50_ms", p50, 2);
+    put(bench->result, "e2e_p50_ms", bench->lone_ms, 2);
     put(bench->result, "e2e_p99_ms", samples_ms(&result.e2e, 0.99), 2);
     free_samples(&result);
-    return p50;
 }
 
-static void half_rate(struct bench *bench, double rate)
+static void half_rate(struct bench *bench)
 {
     struct load_result result;
     bool smoke = bench->options.smoke;
+    if (!bench->per_s)
+        die("half-rate", "needs the phase closed");
     run_load(bench, &(struct load_plan){.name = "open loop at half the rate", .kind = LOAD_FOLLOW, .clients = 512,
-             .rate = rate / 2, .warm_up_ms = smoke ? 500 : 2000, .duration_ms = smoke ? 1500 : 10000,
+             .rate = bench->per_s / 2, .warm_up_ms = smoke ? 500 : 2000, .duration_ms = smoke ? 1500 : 10000,
              .end_state = "COMPLETED", .write_body = write_good_order}, &result);
     check(bench, "open loop", result.started, "COMPLETED");
     put(bench->result, "half_rate_start_p50_ms", samples_ms(&result.start, 0.5), 2);
@@ -360,6 +367,40 @@ static void idle(struct bench *bench)
     put(bench->result, "idle_cpu_percent", (after - before) * 100000 / (double)ms, 2);
     put(bench->result, "idle_statements_per_s", (double)(b.statements - a.statements - 1) * 1000 / (double)ms, 1);
     fprintf(stderr, "done\n");
+}
+
+static bool wanted(const struct bench *bench, const char *phase)
+{
+    for (size_t i = 0; i < bench->options.phases.n; i++) {
+        if (strcmp(bench->options.phases.items[i], phase) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The limit is measured before and after, since the machine's pace changes. */
+static void run_phases(struct bench *bench)
+{
+    static const struct {
+        const char *name;
+        void (*run)(struct bench *bench);
+    } phases[] = {{"limit", limit}, {"closed", closed_loop}, {"flood", flood}, {"compensated", compensated},
+                  {"lone", lone}, {"half-rate", half_rate}, {"idle", idle}, {"limit", limit}};
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
+        if (wanted(bench, phases[i].name))
+            phases[i].run(bench);
+    }
+}
+
+static void put_ratios(struct bench *bench)
+{
+    if (!bench->limits_n)
+        return;
+    double per_s = (bench->limits[0][0] + bench->limits[1][0]) / 2, ms = (bench->limits[0][1] + bench->limits[1][1]) / 2;
+    put(bench->result, "limit_per_s", per_s, 1);
+    put(bench->result, "ratio_to_limit", bench->per_s / per_s, 3);
+    put(bench->result, "limit_e2e_p50_ms", ms, 2);
+    put(bench->result, "lone_ratio", bench->lone_ms / ms, 2);
 }
 
 /* ---- set-up ---- */
@@ -498,7 +539,6 @@ int main(int argc, char **argv)
     struct conf_result result;
     struct err err;
     int status;
-    double limits[2] = {0, 0};
     if (!service_open(&spec, argc, argv, &bench.options, &bench.options.service, &result, &status))
         return status;
     json_t *before = bench.options.compare ? read_result(bench.options.compare) : NULL;
@@ -510,19 +550,8 @@ int main(int argc, char **argv)
     bench.result = json_object();
     put_about(&bench);
 
-    run_limit(&bench, limits);
-    double rate = closed_loop(&bench);
-    flood(&bench);
-    compensated(&bench);
-    double p50 = lone(&bench);
-    half_rate(&bench, rate);
-    idle(&bench);
-    run_limit(&bench, limits);
-
-    put(bench.result, "limit_per_s", limits[0] / 2, 1);
-    put(bench.result, "ratio_to_limit", rate / (limits[0] / 2), 3);
-    put(bench.result, "limit_e2e_p50_ms", limits[1] / 2, 2);
-    put(bench.result, "lone_ratio", p50 / (limits[1] / 2), 2);
+    run_phases(&bench);
+    put_ratios(&bench);
     finish(&bench, before);
     json_decref(before);
     json_decref(bench.result);

@@ -30,7 +30,7 @@ struct kafka_producer *kafka_producer_new(const char *brokers, const char *clien
     const struct kafka_setting settings[] = {
         {"bootstrap.servers", brokers},  {"client.id", client},
         {"enable.idempotence", "true"},  {"acks", "all"},
-        {"linger.ms", "0.2"},            {"message.timeout.ms", "4000"},
+        {"linger.ms", "0"},            {"message.timeout.ms", "4000"},
         {"message.max.bytes", "1000000"}, {"socket.nagle.disable", "true"},
         {"queue.buffering.max.messages", "200000"}, {"reconnect.backoff.max.ms", "1000"},
         {"topic.metadata.refresh.fast.interval.ms", "50"},
