@@ -37,7 +37,9 @@ static struct wire_message command_message(const struct wire_command *command)
 {
     struct wire_message message = {.topic = "saga.payment.command", .value = command->value, .value_len = command->value_len};
     struct buf headers = buf_new(4096);
-    wire_command_headers(&headers, command, 1000);
+    struct wire_message sent;
+    wire_command_message(&arena, command, 1000, &sent);
+    wire_headers_text(&headers, &sent);
     set_headers(&message, buf_text(&headers));
     buf_free(&headers);
     return message;
@@ -67,7 +69,9 @@ static struct wire_message reply_message(const char *value)
     struct uuid id = uuid_v7();
     struct wire_message message = {.topic = "saga.reply", .value = value, .value_len = strlen(value)};
     struct buf headers = buf_new(4096);
-    wire_reply_headers(&headers, &reply, &id, "payment", 1000);
+    struct wire_message sent;
+    wire_reply_message(&arena, &reply, &id, "payment", 1000, &sent);
+    wire_headers_text(&headers, &sent);
     set_headers(&message, buf_text(&headers));
     buf_free(&headers);
     return message;

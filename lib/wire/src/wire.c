@@ -35,15 +35,24 @@ char *wire_topic(const char *prefix, const char *what, char out[WIRE_TOPIC_MAX])
     return out;
 }
 
+static char *add_hex(char *out, const uint8_t *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    return out;
+}
+
 char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id, char out[WIRE_TRACEPARENT_MAX])
 {
-    char *at = out + sprintf(out, "00-");
-    for (int i = 0; i < 16; i++)
-        at += sprintf(at, "%02x", saga_id->bytes[i]);
+    char *at = out;
+    memcpy(at, "00-", 3);
+    at = add_hex(at + 3, saga_id->bytes, 16);
     *at++ = '-';
-    for (int i = 8; i < 16; i++)
-        at += sprintf(at, "%02x", command_id->bytes[i]);
-    strcpy(at, "-01");
+    at = add_hex(at, command_id->bytes + 8, 8);
+    memcpy(at, "-01", 4);
     return out;
 }
 
@@ -63,43 +72,70 @@ void headers_add_number(struct buf *out, const char *name, long long number)
     headers_add(out, name, text);
 }
 
-static void add_common(struct buf *out, const char *type, const struct uuid *id, const char *source, int64_t now_ms,
-                       const struct wire_about *about, const char *traceparent)
+/* `value` lives as long as the message. */
+static void put(struct wire_message *message, const char *name, const char *value)
 {
-    char text[UUID_TEXT_MAX], time[CLOCK_TEXT_MAX];
-    headers_add(out, "ce_specversion", "1.0");
-    headers_add(out, "ce_id", uuid_format(id, text));
-    headers_add(out, "ce_type", type);
-    headers_add(out, "ce_source", source);
-    headers_add(out, "ce_time", clock_format(now_ms, time));
-    headers_add(out, "content-type", "application/json");
-    headers_add(out, "saga-protocol", WIRE_PROTOCOL);
-    headers_add(out, "saga-namespace", about->namespace_);
-    headers_add(out, "saga-id", uuid_format(&about->saga_id, text));
-    headers_add(out, "saga-step", about->step);
-    headers_add(out, "saga-kind", about->kind);
-    headers_add_number(out, "saga-round", about->round);
-    headers_add_number(out, "saga-attempt", about->attempt);
+    message->headers[message->headers_n++] = (struct wire_header){name, value, strlen(value)};
+}
+
+static void put_number(struct arena *arena, struct wire_message *message, const char *name, int number)
+{
+    put(message, name, number == 1 ? "1" : arena_printf(arena, "%d", number));
+}
+
+static void put_time(struct arena *arena, struct wire_message *message, const char *name, int64_t real_ms)
+{
+    put(message, name, clock_format(real_ms, arena_alloc(arena, CLOCK_TEXT_MAX)));
+}
+
+static char *id_text(struct arena *arena, const struct uuid *id)
+{
+    return uuid_format(id, arena_alloc(arena, UUID_TEXT_MAX));
+}
+
+static void put_common(struct arena *arena, struct wire_message *message, const char *type, const struct uuid *id,
+                       const char *source, int64_t now_ms, const struct wire_about *about, const char *traceparent)
+{
+    message->key = id_text(arena, &about->saga_id);
+    message->key_len = strlen(message->key);
+    put(message, "ce_specversion", "1.0");
+    put(message, "ce_id", id_text(arena, id));
+    put(message, "ce_type", type);
+    put(message, "ce_source", source);
+    put_time(arena, message, "ce_time", now_ms);
+    put(message, "content-type", "application/json");
+    put(message, "saga-protocol", WIRE_PROTOCOL);
+    put(message, "saga-namespace", about->namespace_);
+    put(message, "saga-id", message->key);
+    put(message, "saga-step", about->step);
+    put(message, "saga-kind", about->kind);
+    put_number(arena, message, "saga-round", about->round);
+    put_number(arena, message, "saga-attempt", about->attempt);
     if (traceparent)
-        headers_add(out, "traceparent", traceparent);
+        put(message, "traceparent", traceparent);
 }
 
-void wire_command_headers(struct buf *out, const struct wire_command *command, int64_t now_ms)
+void wire_command_message(struct arena *arena, const struct wire_command *command, int64_t now_ms, struct wire_message *out)
 {
-    char time[CLOCK_TEXT_MAX];
-    buf_char(out, '{');
-    add_common(out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent);
-    headers_add(out, "saga-action", command->action);
+    *out = (struct wire_message){.value = command->value, .value_len = command->value_len};
+    put_common(arena, out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent);
+    put(out, "saga-action", command->action);
     if (command->deadline_ms)
-        headers_add(out, "saga-deadline", clock_format(command->deadline_ms, time));
-    buf_char(out, '}');
+        put_time(arena, out, "saga-deadline", command->deadline_ms);
 }
 
-void wire_reply_headers(struct buf *out, const struct wire_reply *reply, const struct uuid *id, const char *source,
-                        int64_t now_ms)
+void wire_reply_message(struct arena *arena, const struct wire_reply *reply, const struct uuid *id, const char *source,
+                        int64_t now_ms, struct wire_message *out)
+{
+    *out = (struct wire_message){0};
+    put_common(arena, out, "saga.reply", id, source, now_ms, &reply->about, reply->traceparent);
+}
+
+void wire_headers_text(struct buf *out, const struct wire_message *message)
 {
     buf_char(out, '{');
-    add_common(out, "saga.reply", id, source, now_ms, &reply->about, reply->traceparent);
+    for (size_t i = 0; i < message->headers_n; i++)
+        headers_add(out, message->headers[i].name, message->headers[i].value);
     buf_char(out, '}');
 }
 

@@ -28,7 +28,7 @@ void applier_close(struct applier *applier)
 static struct store_message *command_message(struct engine *engine, struct arena *arena, const struct saga *saga,
                                              const struct command *command, int64_t now_ms)
 {
-    char id[UUID_TEXT_MAX], topic[WIRE_TOPIC_MAX], trace[WIRE_TRACEPARENT_MAX];
+    char topic[WIRE_TOPIC_MAX], trace[WIRE_TRACEPARENT_MAX];
     const struct step_definition *step = &saga->definition->steps[command->step];
     struct wire_command wire = {
         .id = command->id,
@@ -36,13 +36,17 @@ static struct store_message *command_message(struct engine *engine, struct arena
         .action = command->kind == KIND_ACTION ? step->action : step->compensation,
         .deadline_ms = command->deadline_ms,
         .source = engine->config.prefix,
-        .traceparent = wire_traceparent(&saga->id, &command->id, trace)};
+        .traceparent = wire_traceparent(&saga->id, &command->id, trace),
+        .value = command->value,
+        .value_len = command->value_len};
     struct buf headers = buf_new(16 * 1024);
-    wire_command_headers(&headers, &wire, now_ms);
+    struct wire_message wired;
+    wire_command_message(arena, &wire, now_ms, &wired);
+    wire_headers_text(&headers, &wired);
     struct store_message *message = arena_alloc(arena, sizeof *message);
     *message = (struct store_message){.id = command->id,
                                       .topic = arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic)),
-                                      .key = arena_strdup(arena, uuid_format(&saga->id, id)),
+                                      .key = wired.key,
                                       .headers = arena_strdup(arena, buf_text(&headers)),
                                       .value = command->value,
                                       .value_len = command->value_len};

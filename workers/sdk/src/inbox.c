@@ -191,7 +191,7 @@ static size_t fill_drops(struct pg_params *params, const struct task *tasks, siz
     return rows;
 }
 
-static void fill_replies(struct pg_params *params, const struct task *tasks, size_t n, const char *topic,
+static void fill_replies(struct pg_params *params, struct arena *arena, const struct task *tasks, size_t n, const char *topic,
                          const char *service)
 {
     struct pg_column *ids = pg_param_array(params, PG_UUID), *topics = pg_param_array(params, PG_TEXT);
@@ -201,21 +201,22 @@ static void fill_replies(struct pg_params *params, const struct task *tasks, siz
     int64_t now_ms = clock_real_ms();
     for (size_t i = 0; i < n; i++) {
         struct uuid id = uuid_v7();
-        char key[UUID_TEXT_MAX];
+        struct wire_message message;
         struct wire_reply reply = {.about = tasks[i].command.about, .traceparent = tasks[i].command.traceparent};
         buf_reset(&text);
-        wire_reply_headers(&text, &reply, &id, service, now_ms);
+        wire_reply_message(arena, &reply, &id, service, now_ms, &message);
+        wire_headers_text(&text, &message);
         pg_add_uuid(ids, &id);
         pg_add_text(topics, topic);
-        pg_add_text(keys, uuid_format(&reply.about.saga_id, key));
+        pg_add_text(keys, message.key);
         pg_add_text(headers, buf_text(&text));
         pg_add_bytes(values, tasks[i].body, tasks[i].body_len);
     }
     buf_free(&text);
 }
 
-bool inbox_finish(struct pg *pg, const struct task *tasks, size_t n, const char *reply_topic, const char *service,
-                  struct err *err)
+bool inbox_finish(struct pg *pg, struct arena *arena, const struct task *tasks, size_t n, const char *reply_topic,
+                  const char *service, struct err *err)
 {
     struct pg_params records = {0}, drops = {0}, replies = {0};
     struct pg_call calls[4];
@@ -224,7 +225,7 @@ bool inbox_finish(struct pg *pg, const struct task *tasks, size_t n, const char 
         calls[calls_n++] = (struct pg_call){&inbox_record, &records, NULL};
     if (fill_drops(&drops, tasks, n))
         calls[calls_n++] = (struct pg_call){&inbox_drop, &drops, NULL};
-    fill_replies(&replies, tasks, n, reply_topic, service);
+    fill_replies(&replies, arena, tasks, n, reply_topic, service);
     calls[calls_n++] = (struct pg_call){&replies_insert, &replies, NULL};
     calls[calls_n++] = (struct pg_call){&PG_COMMIT, NULL, NULL};
     bool ok = pg_in_transaction(pg) ? pg_run(pg, calls, calls_n, err)

@@ -31,8 +31,8 @@ bool task_is_action(const struct task *task);
  * body of those that were answered before. */
 MUST_CHECK bool inbox_claim(struct pg *pg, struct arena *arena, struct task *tasks, size_t n, struct err *err);
 /* Records the verdicts, drops the claims without one, puts the replies into the outbox, commits. */
-MUST_CHECK bool inbox_finish(struct pg *pg, const struct task *tasks, size_t n, const char *reply_topic,
-                             const char *service, struct err *err);
+MUST_CHECK bool inbox_finish(struct pg *pg, struct arena *arena, const struct task *tasks, size_t n,
+                             const char *reply_topic, const char *service, struct err *err);
 /* Puts a dead letter into the outbox, in a transaction of its own. */
 MUST_CHECK bool inbox_bury(struct pg *pg, const char *topic, const struct wire_dead_letter *letter, struct err *err);
 

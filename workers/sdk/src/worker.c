@@ -162,7 +162,7 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
         }
     }
     fault_point("worker.before_commit");
-    if (!inbox_finish(worker->pg, tasks, n, worker->reply_topic, worker->spec->service, err))
+    if (!inbox_finish(worker->pg, &worker->scratch, tasks, n, worker->reply_topic, worker->spec->service, err))
         return false;
     fault_point("worker.after_commit");
     if (worker->relay)

@@ -72,10 +72,14 @@ struct wire_reply {
     const char *traceparent;
 };
 
-/* The headers of a command or reply as a JSON object of strings, in the form the outbox keeps them. */
-void wire_command_headers(struct buf *out, const struct wire_command *command, int64_t now_ms);
-void wire_reply_headers(struct buf *out, const struct wire_reply *reply, const struct uuid *id, const char *source,
-                        int64_t now_ms);
+/* The message for a command or reply: key and headers, for a command the value too. The topic is left to the caller. What
+ * it points to lives in the arena or in the command or reply. */
+void wire_command_message(struct arena *arena, const struct wire_command *command, int64_t now_ms,
+                          struct wire_message *out);
+void wire_reply_message(struct arena *arena, const struct wire_reply *reply, const struct uuid *id, const char *source,
+                        int64_t now_ms, struct wire_message *out);
+/* The headers of such a message as the JSON object of strings that an outbox keeps. */
+void wire_headers_text(struct buf *out, const struct wire_message *message);
 /* The value of a reply: {"outcome": ..., "output": ..., "error": ..., "retry_after": ...}. */
 void wire_reply_value(struct buf *out, const struct wire_reply *reply);
 
