@@ -36,9 +36,9 @@ struct worker {
     struct kafka_consumer *consumer;
 };
 
-static void on_report(void *context, void *tag, const struct err *err)
+static void on_report(void *context, void *tag, const struct kafka_record *record, const struct err *err)
 {
-    (void)context, (void)tag;
+    (void)context, (void)tag, (void)record;
     if (err)
         log_line(LOG_WARN, "bench.reply_lost", LOG_ERR(err));
 }

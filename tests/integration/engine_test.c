@@ -48,9 +48,9 @@ static void copy_seen(char *out, size_t size, bool clear)
     pthread_mutex_unlock(&seen_lock);
 }
 
-static void ignore_report(void *context, void *tag, const struct err *fault)
+static void ignore_report(void *context, void *tag, const struct kafka_record *record, const struct err *fault)
 {
-    (void)context, (void)tag, (void)fault;
+    (void)context, (void)tag, (void)record, (void)fault;
 }
 
 static void send_reply(struct kafka_producer *producer, const struct wire_command *command, const char *value)

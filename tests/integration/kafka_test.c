@@ -14,9 +14,9 @@
 static struct err err;
 static int reports, refusals;
 
-static void on_report(void *context, void *tag, const struct err *fault)
+static void on_report(void *context, void *tag, const struct kafka_record *record, const struct err *fault)
 {
-    (void)context;
+    (void)context, (void)record;
     ck_assert_ptr_nonnull(tag);
     reports++;
     refusals += fault && fault->kind == ERR_REFUSED;

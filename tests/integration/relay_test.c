@@ -320,6 +320,75 @@ START_TEST(a_topic_that_is_not_there_costs_the_others_nothing)
 }
 END_TEST
 
+/* A row whose value is `number`, under a lease; returns where it is. */
+static uint64_t insert_leased(int number, int64_t lease_ms, struct uuid *id)
+{
+    static const struct pg_statement insert = {
+        "insert_leased", "INSERT INTO outbox (id, topic, key, headers, value, leased_until)"
+                         " VALUES ($1, $2, 'key', '{}', $3, now() + $4 * interval '1 ms') RETURNING ctid"};
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    char value[16];
+    snprintf(value, sizeof value, "%d", number);
+    *id = uuid_v7();
+    pg_param_uuid(&params, id);
+    pg_param_text(&params, PG_TEXT, topic);
+    pg_param_text(&params, PG_TEXT, value);
+    pg_param_int(&params, PG_INT8, lease_ms);
+    OK(pg_call(pg, &insert, &params, &rows, &err));
+    uint64_t tid = pg_get_tid(rows, 0, 0);
+    pg_rows_free(rows);
+    pg_params_free(&params);
+    return tid;
+}
+
+static void hand_over(struct relay *relay, int number, int64_t begun_ms)
+{
+    char value[16];
+    struct uuid id;
+    uint64_t tid = insert_leased(number, RELAY_LEASE_MS, &id);
+    snprintf(value, sizeof value, "%d", number);
+    struct wire_message message = {.topic = topic, .key = "key", .key_len = 3, .value = value, .value_len = strlen(value)};
+    relay_hand_over(relay, &id, tid, &message, begun_ms);
+}
+
+START_TEST(what_is_handed_over_is_sent_once_and_deleted)
+{
+    int seen[51] = {0};
+    open_world();
+    struct relay *relay = start_relay(100000);
+    for (int i = 0; i < 50; i++)
+        hand_over(relay, i, clock_mono_ms());
+    await_empty();
+    hand_over(relay, 50, clock_mono_ms() - RELAY_LEASE_MS); /* too late: given back, and pulled */
+    await_empty();
+    relay_free(relay);
+    read_topic(topic, seen, 51);
+    for (int i = 0; i < 51; i++)
+        ck_assert_int_eq(seen[i], 1);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_leased_row_is_left_alone_until_its_lease_has_passed)
+{
+    int seen[2] = {0};
+    struct uuid id;
+    open_world();
+    insert_leased(0, 3000, &id); /* by a process that died before it sent the message */
+    insert_rows(1, 1, 0);
+    struct relay *relay = start_relay(100000);
+    int64_t deadline = clock_mono_ms() + 2500;
+    while (rows_left() > 1 && clock_mono_ms() < deadline)
+        usleep(10000);
+    ck_assert_int_eq(rows_left(), 1); /* the other one has gone */
+    await_empty();
+    relay_free(relay);
+    ck_assert_int_eq(read_topic(topic, seen, 2), 1);
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &a_topic_that_is_not_there_costs_the_others_nothing,
     &rows_arrive_in_order_and_are_deleted,
@@ -327,6 +396,8 @@ static const TTest **const tests[] = {
     &two_relays_share_the_outbox,
     &a_row_under_a_lock_is_passed_over_and_not_forgotten,
     &what_cannot_be_published_hides_nothing,
+    &what_is_handed_over_is_sent_once_and_deleted,
+    &a_leased_row_is_left_alone_until_its_lease_has_passed,
     NULL,
 };
 static const struct suite_case cases[] = {{"relay", tests, 90}};

@@ -136,7 +136,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
     struct store_change change = start(saga, clock_real_ms(), "key-1");
-    OK(store_save(pg, &change, 1, &err));
+    OK(store_save(pg, &change, 1, 0, &err));
     saga = load_one(&id);
     ck_assert_int_eq(saga->steps[0].state, STEP_RUNNING);
     ck_assert_int_eq(saga->history_n, 1);
@@ -151,7 +151,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     ck_assert(!waits[0]);
     change = apply(saga, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
                                          .output = "{\"id\":7}", .output_len = 8}, clock_real_ms());
-    OK(store_save(pg, &change, 1, &err));
+    OK(store_save(pg, &change, 1, 0, &err));
     saga = load_one(&id);
     ck_assert_int_eq(saga->steps[0].state, STEP_SUCCEEDED);
     ck_assert_str_eq(saga->steps[0].output, "{\"id\":7}");
@@ -159,7 +159,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     ck_assert_int_eq(saga->steps[1].attempt, 1);
     change = apply(saga, &(struct event){.type = EVENT_REPLY, .step = 1, .round = 1, .attempt = 1,
                                          .outcome = OUTCOME_FAILED, .error = "{\"code\":\"no\"}"}, clock_real_ms());
-    OK(store_save(pg, &change, 1, &err));
+    OK(store_save(pg, &change, 1, 0, &err));
 
     struct store_saga_view view, *list;
     struct store_step_row steps[2];
@@ -219,7 +219,7 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
         changes[i] = start(saga, clock_real_ms(), NULL);
     }
     ids[N] = uuid_v7(); /* one that does not exist */
-    OK(store_save(pg, changes, N, &err));
+    OK(store_save(pg, changes, N, 0, &err));
     for (int round = 0; round < 2; round++) {
         struct saga *sagas;
         size_t n;
@@ -229,7 +229,7 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
             changes[i] = apply(&sagas[i], &(struct event){.type = EVENT_REPLY, .step = round, .round = 1, .attempt = 1,
                                                           .outcome = OUTCOME_SUCCEEDED, .output = "{}", .output_len = 2},
                                clock_real_ms());
-        OK(store_save(pg, changes, n, &err));
+        OK(store_save(pg, changes, n, 0, &err));
     }
     bool exists[N + 1];
     OK(store_exist(pg, ids, N + 1, exists, &err));
@@ -255,7 +255,7 @@ START_TEST(due_sagas_are_found_in_order)
         struct saga *saga = new_saga();
         ids[i] = saga->id;
         struct store_change change = start(saga, now - 1000 * i, NULL);
-        OK(store_save(pg, &change, 1, &err));
+        OK(store_save(pg, &change, 1, 0, &err));
     }
     size_t n;
     OK(store_due(pg, now, due, 2, &n, &next, &err));
@@ -274,9 +274,9 @@ START_TEST(a_key_names_one_saga)
     put_definition("1s", 1, true);
     struct saga *first = new_saga(), *second = new_saga();
     struct store_change change = start(first, clock_real_ms(), "one");
-    OK(store_save(pg, &change, 1, &err));
+    OK(store_save(pg, &change, 1, 0, &err));
     change = start(second, clock_real_ms(), "one");
-    ck_assert(!store_save(pg, &change, 1, &err));
+    ck_assert(!store_save(pg, &change, 1, 0, &err));
     ck_assert_str_eq(err.code, "23505");
     const char *keys[] = {"none", "one"};
     struct store_key_view views[2];
@@ -295,11 +295,11 @@ START_TEST(a_lost_transaction_writes_nothing)
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
     struct store_change change = start(saga, clock_real_ms(), NULL);
-    OK(store_save(pg, &change, 1, &err));
+    OK(store_save(pg, &change, 1, 0, &err));
     saga = load_one(&id);
     change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
     pg_disconnect(pg);
-    ck_assert(!store_save(pg, &change, 1, &err));
+    ck_assert(!store_save(pg, &change, 1, 0, &err));
     ck_assert_int_eq(err.kind, ERR_RETRY);
     saga = load_one(&id);
     ck_assert_int_eq(saga->state, SAGA_RUNNING);

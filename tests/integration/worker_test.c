@@ -24,9 +24,9 @@ static struct kafka_producer *producer;
 static struct kafka_consumer *replies;
 static pid_t worker;
 
-static void ignore_report(void *context, void *tag, const struct err *fault)
+static void ignore_report(void *context, void *tag, const struct kafka_record *record, const struct err *fault)
 {
-    (void)context, (void)tag;
+    (void)context, (void)tag, (void)record;
     ck_assert_ptr_null(fault);
 }
 

@@ -1,15 +1,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "base/wake.h"
 #include "conf.h"
 #include "kafka/kafka.h"
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 
 struct kafka_producer {
     rd_kafka_t *client;
     kafka_report *report;
     void *context;
+    int fd; /* rung by the client when reports wait */
 };
 
 static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
@@ -19,7 +25,15 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
     struct err err;
     if (message->err)
         kafka_err(&err, message->err, "not delivered");
-    producer->report(producer->context, message->_private, message->err ? &err : NULL);
+    producer->report(producer->context, message->_private, (const struct kafka_record *)message, message->err ? &err : NULL);
+}
+
+static void ring_on_reports(struct kafka_producer *producer)
+{
+    static const uint64_t one = 1;
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_main(producer->client);
+    rd_kafka_queue_io_event_enable(queue, producer->fd, &one, sizeof one);
+    rd_kafka_queue_destroy(queue);
 }
 
 /* A message is given up after message.timeout.ms, so that a relay can send its rows, and dead letters after them, within
@@ -30,7 +44,7 @@ struct kafka_producer *kafka_producer_new(const char *brokers, const char *clien
     const struct kafka_setting settings[] = {
         {"bootstrap.servers", brokers},  {"client.id", client},
         {"enable.idempotence", "true"},  {"acks", "all"},
-        {"linger.ms", "0"},            {"message.timeout.ms", "4000"},
+        {"linger.ms", "0"},            {"message.timeout.ms", TEXT(KAFKA_GIVE_UP_MS)},
         {"message.max.bytes", "1000000"}, {"socket.nagle.disable", "true"},
         {"queue.buffering.max.messages", "200000"}, {"reconnect.backoff.max.ms", "1000"},
         {"topic.metadata.refresh.fast.interval.ms", "50"},
@@ -44,10 +58,13 @@ struct kafka_producer *kafka_producer_new(const char *brokers, const char *clien
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     rd_kafka_conf_set_opaque(conf, producer);
     producer->client = kafka_client(RD_KAFKA_PRODUCER, conf, err);
-    if (producer->client)
-        return producer;
-    free(producer);
-    return NULL;
+    if (!producer->client) {
+        free(producer);
+        return NULL;
+    }
+    producer->fd = wake_new();
+    ring_on_reports(producer);
+    return producer;
 }
 
 void kafka_producer_free(struct kafka_producer *producer)
@@ -58,6 +75,7 @@ void kafka_producer_free(struct kafka_producer *producer)
     while (rd_kafka_flush(producer->client, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
         ; /* every report comes, as message.timeout.ms at the latest, and may be waited for by its tag's owner */
     rd_kafka_destroy(producer->client);
+    close(producer->fd);
     free(producer);
 }
 
@@ -88,6 +106,11 @@ bool kafka_send(struct kafka_producer *producer, const struct wire_message *mess
 int kafka_producer_poll(struct kafka_producer *producer, int timeout_ms)
 {
     return rd_kafka_poll(producer->client, timeout_ms);
+}
+
+int kafka_producer_fd(const struct kafka_producer *producer)
+{
+    return producer->fd;
 }
 
 bool kafka_producer_is_fatal(struct kafka_producer *producer)

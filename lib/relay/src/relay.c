@@ -3,6 +3,7 @@
  * ends its idle transaction, and another one sends the rows again. */
 #include "relay/relay.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wake.h"
+#include "handed.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 
@@ -37,7 +39,7 @@ static const struct pg_statement outbox_horizon = {
 static const struct pg_statement outbox_claim = {
     "outbox_claim",
     "SELECT ctid, id, topic, key, headers, value, created_at FROM outbox WHERE xid >= $1 AND topic <> ALL ($3)"
-    " ORDER BY xid, id LIMIT $2 FOR UPDATE SKIP LOCKED"};
+    " AND (leased_until IS NULL OR leased_until < now()) ORDER BY xid, id LIMIT $2 FOR UPDATE SKIP LOCKED"};
 static const struct pg_statement outbox_delete = {"outbox_delete", "DELETE FROM outbox WHERE ctid = ANY($1)"};
 static const struct pg_statement outbox_first = {
     "outbox_first", "SELECT xid FROM outbox WHERE xid >= $1 ORDER BY xid, id LIMIT 1"};
@@ -46,6 +48,7 @@ static const struct pg_statement outbox_first = {
 enum row_state { ROW_READY, ROW_SENT, ROW_ACKED, ROW_FAILED, ROW_REFUSED };
 
 struct row {
+    enum sent_origin origin;
     uint64_t tid;
     int64_t created_ms;
     struct wire_message message;
@@ -60,6 +63,8 @@ struct relay {
     atomic_bool stopping;
     atomic_bool healthy;
     atomic_ullong published, dead, failed;
+    struct handed handed;
+    pthread_rwlock_t producer_lock; /* against its renewal while other threads send */
 
     /* the thread's own */
     struct pg *pg;
@@ -78,9 +83,33 @@ struct relay {
     bool failing; /* said so already */
 };
 
-static void on_report(void *context, void *tag, const struct err *err)
+/* The row of a message that this process sent by itself: nobody waits for it. */
+static void report_handed(struct relay *relay, struct handed_row *row, const struct kafka_record *record,
+                          const struct err *err)
+{
+    const struct relay_events *events = &relay->config.events;
+    atomic_fetch_sub(&relay->handed.open, 1);
+    if (err) {
+        atomic_fetch_add(&relay->failed, 1);
+        handed_back(&relay->handed, row);
+        return;
+    }
+    atomic_fetch_add(&relay->published, 1);
+    if (events->released_late && clock_mono_ms() - row->begun_ms > relay->config.late_ms) {
+        struct wire_message message;
+        kafka_record_message(record, &message);
+        events->released_late(events->context, &message, clock_real_ms());
+    }
+    handed_acked(&relay->handed, row);
+}
+
+static void on_report(void *context, void *tag, const struct kafka_record *record, const struct err *err)
 {
     struct relay *relay = context;
+    if (*(const enum sent_origin *)tag == SENT_HANDED) {
+        report_handed(relay, tag, record, err);
+        return;
+    }
     struct row *row = tag;
     relay->open_reports--;
     if (!err) {
@@ -89,6 +118,24 @@ static void on_report(void *context, void *tag, const struct err *err)
     }
     row->state = err->kind == ERR_REFUSED ? ROW_REFUSED : ROW_FAILED;
     row->err = *err;
+}
+
+void relay_hand_over(struct relay *relay, const struct uuid *id, uint64_t tid, const struct wire_message *message,
+                     int64_t begun_ms)
+{
+    struct err err;
+    struct handed_row *row = mem_alloc(sizeof *row);
+    *row = (struct handed_row){SENT_HANDED, tid, *id, begun_ms};
+    atomic_fetch_add(&relay->handed.open, 1);
+    pthread_rwlock_rdlock(&relay->producer_lock);
+    bool sent = relay->producer && clock_mono_ms() - begun_ms < RELAY_LEASE_MS - KAFKA_GIVE_UP_MS &&
+                kafka_send(relay->producer, message, row, &err);
+    pthread_rwlock_unlock(&relay->producer_lock);
+    if (sent)
+        return;
+    atomic_fetch_sub(&relay->handed.open, 1);
+    handed_back(&relay->handed, row);
+    relay_wake(relay);
 }
 
 static void read_headers(struct relay *relay, struct wire_message *message, const char *text, size_t len)
@@ -397,8 +444,10 @@ static bool renew_producer(struct relay *relay, struct err *err)
 {
     if (relay->producer && !kafka_producer_is_fatal(relay->producer))
         return true;
+    pthread_rwlock_wrlock(&relay->producer_lock);
     kafka_producer_free(relay->producer);
     relay->producer = kafka_producer_new(relay->config.brokers, relay->config.name, on_report, relay, err);
+    pthread_rwlock_unlock(&relay->producer_lock);
     return relay->producer != NULL;
 }
 
@@ -408,22 +457,111 @@ static void warm_up(struct relay *relay)
     (void)kafka_reachable(relay->producer, WARM_UP_MS);
 }
 
+static void note(struct relay *relay, bool ok, const struct err *err)
+{
+    if (ok)
+        note_success(relay);
+    else
+        note_failure(relay, err);
+}
+
+/* Sleeps until a wake-up, a report, or `until_ms`; true when it was woken to look for rows. */
+static bool sleep_until(struct relay *relay, int64_t until_ms)
+{
+    int64_t left_ms = until_ms - clock_mono_ms();
+    struct pollfd fds[] = {{.fd = relay->wake_fd, .events = POLLIN},
+                           {.fd = kafka_producer_fd(relay->producer), .events = POLLIN}};
+    if (poll(fds, 2, left_ms > 0 ? (int)left_ms : 0) <= 0)
+        return false;
+    if (fds[1].revents)
+        wake_clear(fds[1].fd);
+    if (fds[0].revents)
+        wake_clear(fds[0].fd);
+    return fds[0].revents != 0;
+}
+
+/* One pull of rows; *next_ms is when to pull again if nobody wakes us. */
+static void pull(struct relay *relay, int64_t *next_ms)
+{
+    struct err err;
+    bool more = false;
+    bool ok = round_trip(relay, &more, &err);
+    note(relay, ok, &err);
+    *next_ms = more && ok ? 0 : clock_mono_ms() + (ok ? relay->config.poll_ms : PAUSE_MS);
+}
+
+static void settle(struct relay *relay, int64_t *pull_ms, int64_t *settle_ms)
+{
+    struct err err;
+    bool gave_back = false;
+    *settle_ms = 0;
+    if (handed_due_ms(&relay->handed) > clock_mono_ms())
+        return;
+    if (!handed_settle(&relay->handed, relay->pg, &gave_back, &err)) {
+        note_failure(relay, &err);
+        *settle_ms = clock_mono_ms() + PAUSE_MS;
+    }
+    if (gave_back)
+        *pull_ms = 0;
+}
+
+static void serve_reports(struct relay *relay)
+{
+    while (kafka_producer_poll(relay->producer, 0))
+        ;
+}
+
+/* What was sent and is not reported yet: its report comes, or the message is given up. */
+static void finish_handed(struct relay *relay)
+{
+    struct err err;
+    bool gave_back;
+    while (atomic_load(&relay->handed.open))
+        kafka_producer_poll(relay->producer, 100);
+    if (!handed_settle(&relay->handed, relay->pg, &gave_back, &err))
+        log_line(LOG_WARN, "relay.left_over", LOG_STR("schema", relay->config.schema), LOG_ERR(&err));
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void *run(void *argument)
 {
     struct relay *relay = argument;
+    int64_t pull_ms = 0, settle_ms = 0; /* when to do which next */
     warm_up(relay);
     while (!atomic_load(&relay->stopping)) {
         struct err err;
-        bool more = false;
-        bool ok = renew_producer(relay, &err) && round_trip(relay, &more, &err);
-        if (ok)
-            note_success(relay);
-        else
+        if (!renew_producer(relay, &err)) {
             note_failure(relay, &err);
-        if (!ok || !more)
-            wake_wait(relay->wake_fd, ok ? (int)relay->config.poll_ms : PAUSE_MS);
+            wake_wait(relay->wake_fd, PAUSE_MS);
+            continue;
+        }
+        serve_reports(relay);
+        if (settle_ms <= clock_mono_ms())
+            settle(relay, &pull_ms, &settle_ms);
+        if (pull_ms <= clock_mono_ms())
+            pull(relay, &pull_ms);
+        int64_t due_ms = settle_ms ? settle_ms : handed_due_ms(&relay->handed);
+        if (sleep_until(relay, earlier(pull_ms, due_ms)))
+            pull_ms = relay->failing ? pull_ms : 0;
     }
+    if (relay->producer)
+        finish_handed(relay);
     return NULL;
+}
+
+static void free_parts(struct relay *relay)
+{
+    kafka_producer_free(relay->producer); /* its last reports go to `handed` */
+    handed_free(&relay->handed);
+    pthread_rwlock_destroy(&relay->producer_lock);
+    pg_free(relay->pg);
+    arena_free(&relay->arena);
+    close(relay->wake_fd);
+    free(relay);
 }
 
 struct relay *relay_start(const struct relay_config *config, struct err *err)
@@ -433,16 +571,15 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
     relay->config.poll_ms = config->poll_ms ? config->poll_ms : IDLE_POLL_MS;
     relay->limit = ROWS_MAX;
     relay->wake_fd = wake_new();
+    handed_init(&relay->handed);
+    pthread_rwlock_init(&relay->producer_lock, NULL);
     relay->pg = pg_new(config->database_url, config->schema, config->name, PG_HOT);
     if (renew_producer(relay, err)) {
         if (pthread_create(&relay->thread, NULL, run, relay) == 0)
             return relay;
         err_set(err, ERR_FATAL, "no thread for the relay");
     }
-    kafka_producer_free(relay->producer);
-    pg_free(relay->pg);
-    close(relay->wake_fd);
-    free(relay);
+    free_parts(relay);
     return NULL;
 }
 
@@ -464,11 +601,7 @@ void relay_free(struct relay *relay)
     if (!relay)
         return;
     relay_stop(relay);
-    kafka_producer_free(relay->producer);
-    pg_free(relay->pg);
-    arena_free(&relay->arena);
-    close(relay->wake_fd);
-    free(relay);
+    free_parts(relay);
 }
 
 void relay_stats(struct relay *relay, struct relay_stats *stats)

@@ -28,7 +28,7 @@ void applier_close(struct applier *applier)
 static struct store_message *command_message(struct engine *engine, struct arena *arena, const struct saga *saga,
                                              const struct command *command, int64_t now_ms)
 {
-    char topic[WIRE_TOPIC_MAX], trace[WIRE_TRACEPARENT_MAX];
+    char topic[WIRE_TOPIC_MAX];
     const struct step_definition *step = &saga->definition->steps[command->step];
     struct wire_command wire = {
         .id = command->id,
@@ -36,22 +36,23 @@ static struct store_message *command_message(struct engine *engine, struct arena
         .action = command->kind == KIND_ACTION ? step->action : step->compensation,
         .deadline_ms = command->deadline_ms,
         .source = engine->config.prefix,
-        .traceparent = wire_traceparent(&saga->id, &command->id, trace),
+        .traceparent = wire_traceparent(&saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),
         .value = command->value,
         .value_len = command->value_len};
     struct buf headers = buf_new(16 * 1024);
-    struct wire_message wired;
-    wire_command_message(arena, &wire, now_ms, &wired);
-    wire_headers_text(&headers, &wired);
-    struct store_message *message = arena_alloc(arena, sizeof *message);
-    *message = (struct store_message){.id = command->id,
-                                      .topic = arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic)),
-                                      .key = wired.key,
-                                      .headers = arena_strdup(arena, buf_text(&headers)),
-                                      .value = command->value,
-                                      .value_len = command->value_len};
+    struct outgoing *outgoing = arena_alloc(arena, sizeof *outgoing);
+    struct wire_message *message = &outgoing->message;
+    wire_command_message(arena, &wire, now_ms, message);
+    message->topic = arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic));
+    wire_headers_text(&headers, message);
+    outgoing->row = (struct store_message){.id = command->id,
+                                           .topic = message->topic,
+                                           .key = message->key,
+                                           .headers = arena_strdup(arena, buf_text(&headers)),
+                                           .value = message->value,
+                                           .value_len = message->value_len};
     buf_free(&headers);
-    return message;
+    return &outgoing->row;
 }
 
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
@@ -65,14 +66,31 @@ struct store_message *command_messages(struct engine *engine, struct arena *aren
     return first;
 }
 
-void after_commit(struct engine *engine, const struct saga *saga, bool messages, bool notice)
+static void hand_over(struct engine *engine, const struct store_change *change, int64_t begun_ms)
 {
-    if (messages && engine->relay)
-        relay_wake(engine->relay);
-    if (saga->wake_ms)
-        timers_hint(engine, saga->wake_ms);
-    if (!notice)
-        return;
+    for (const struct store_message *row = change->messages; row; row = row->next) {
+        const struct outgoing *outgoing = (const struct outgoing *)row;
+        relay_hand_over(engine->relay, &row->id, row->tid, &outgoing->message, begun_ms);
+    }
+}
+
+bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, struct err *err)
+{
+    struct engine *engine = applier->engine;
+    if (!store_save(applier->pg, changes, n, engine->relay ? RELAY_LEASE_MS : 0, err))
+        return false;
+    fault_point("engine.before_hand_over");
+    for (size_t i = 0; i < n; i++) {
+        if (engine->relay)
+            hand_over(engine, &changes[i], begun_ms);
+        if (changes[i].saga->wake_ms)
+            timers_hint(engine, changes[i].saga->wake_ms);
+    }
+    return true;
+}
+
+void tell_end(struct engine *engine, const struct saga *saga)
+{
     if (saga_ended(saga->state))
         atomic_fetch_add(&engine->ended, 1);
     watches_tell(engine, &saga->id);
@@ -224,7 +242,7 @@ static size_t end_of_saga(struct happening **sorted, size_t first, size_t n)
 }
 
 static bool apply_loaded(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
-                         size_t sagas_n, struct err *err)
+                         size_t sagas_n, int64_t begun_ms, struct err *err)
 {
     struct engine *engine = applier->engine;
     struct arena *arena = &applier->arena;
@@ -248,11 +266,13 @@ static bool apply_loaded(struct applier *applier, struct happening **sorted, siz
             .messages = command_messages(engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("engine.before_commit");
-    if (!store_save(applier->pg, changes, changes_n, err))
+    if (!save_changes(applier, changes, changes_n, begun_ms, err))
         return false;
     fault_point("engine.after_commit");
-    for (size_t i = 0; i < changes_n; i++)
-        after_commit(engine, changes[i].saga, changes[i].messages != NULL, notices[i]);
+    for (size_t i = 0; i < changes_n; i++) {
+        if (notices[i])
+            tell_end(engine, changes[i].saga);
+    }
     return true;
 }
 
@@ -262,10 +282,11 @@ bool apply_happenings(struct applier *applier, struct happening *happenings, siz
     struct uuid *ids = arena_array(&applier->arena, n, sizeof *ids);
     size_t ids_n, sagas_n = 0;
     struct saga *sagas = NULL;
+    int64_t begun_ms = clock_mono_ms();
     struct happening **sorted = sort_by_saga(&applier->arena, happenings, n, ids, &ids_n);
     if (!store_load(applier->pg, &applier->arena, applier->catalog, ids, ids_n, &sagas, &sagas_n, err))
         return false;
-    bool ok = apply_loaded(applier, sorted, n, sagas, sagas_n, err);
+    bool ok = apply_loaded(applier, sorted, n, sagas, sagas_n, begun_ms, err);
     for (size_t i = 0; i < sagas_n; i++)
         saga_release(&sagas[i]);
     return ok;

@@ -26,10 +26,19 @@ void applier_close(struct applier *applier);
 /* All or nothing. Afterwards the relay is woken and whoever waits for an end is told. */
 MUST_CHECK bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err);
 
-/* The outbox rows of the commands, in the arena. */
+/* A command on its way: its outbox row, and the message that its process sends by itself. */
+struct outgoing {
+    struct store_message row; /* first, so that the rows' list is the list of these */
+    struct wire_message message;
+};
+
+/* The commands' rows and messages, in the arena. */
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
                                        const struct command *commands, int64_t now_ms);
-/* What follows a commit: the relay, the timers and the watchers hear of it. */
-void after_commit(struct engine *engine, const struct saga *saga, bool messages, bool notice);
+/* Writes the changes, then the relay and the timers hear of them. `begun_ms`: clock_mono_ms before the transaction. */
+MUST_CHECK bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms,
+                             struct err *err);
+/* Whoever waits for the saga's end is told. */
+void tell_end(struct engine *engine, const struct saga *saga);
 
 #endif

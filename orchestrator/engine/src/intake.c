@@ -136,7 +136,7 @@ static bool make_sagas(struct batch *batch, struct err *err)
     size_t changes_n = 0;
     if (!find_definitions(batch, definitions, err))
         return false;
-    int64_t now_ms = clock_real_ms();
+    int64_t now_ms = clock_real_ms(), begun_ms = clock_mono_ms();
     for (size_t i = 0; i < batch->n; i++) {
         if (!batch->starts[i])
             continue;
@@ -149,7 +149,7 @@ static bool make_sagas(struct batch *batch, struct err *err)
             .messages = command_messages(batch->applier->engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("intake.before_commit");
-    return store_save(batch->applier->pg, changes, changes_n, err);
+    return save_changes(batch->applier, changes, changes_n, begun_ms, err);
 }
 
 static void settle_created(struct batch *batch, size_t i)
@@ -157,7 +157,8 @@ static void settle_created(struct batch *batch, size_t i)
     struct engine *engine = batch->applier->engine;
     struct saga *saga = batch->sagas[i];
     atomic_fetch_add(&engine->started, 1);
-    after_commit(engine, saga, true, saga_ended(saga->state));
+    if (saga_ended(saga->state))
+        tell_end(engine, saga);
     settle(batch, i, START_CREATED, "");
 }
 

@@ -49,8 +49,9 @@ static const struct pg_statement history_insert = {
     "INSERT INTO history (saga_id, seq, entries) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::json[])"};
 static const struct pg_statement outbox_insert = {
     "outbox_insert",
-    "INSERT INTO outbox (id, topic, key, headers, value)"
-    " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::text[])"};
+    "INSERT INTO outbox (id, topic, key, headers, value, leased_until)"
+    " SELECT t.*, CASE WHEN $6 > 0 THEN now() + $6 * interval '1 ms' END"
+    " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::json[], $5::text[]) AS t RETURNING ctid"};
 static const struct pg_statement saga_due = {
     "saga_due", "SELECT id, wake_at FROM saga WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT $1"};
 static const struct pg_statement command_waits = {
@@ -62,7 +63,8 @@ static const struct pg_statement command_withdraw = {
     "command_withdraw",
     "WITH mine AS (SELECT t.n, outbox.ctid FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS t(saga_id, position, n)"
     "  JOIN step ON step.saga_id = t.saga_id AND step.position = t.position"
-    "  JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id FOR UPDATE OF outbox SKIP LOCKED),"
+    "  JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id"
+    "  WHERE outbox.leased_until IS NULL OR outbox.leased_until < now() FOR UPDATE OF outbox SKIP LOCKED),"
     " gone AS (DELETE FROM outbox USING mine WHERE outbox.ctid = mine.ctid RETURNING mine.n) SELECT n FROM gone"};
 /* clang-format on */
 
@@ -339,13 +341,24 @@ static size_t add_messages(const struct outbox_columns *c, const struct store_me
     return rows;
 }
 
-static size_t fill_outbox(struct pg_params *params, const struct store_change *changes, size_t n)
+static size_t fill_outbox(struct pg_params *params, const struct store_change *changes, size_t n, int64_t lease_ms)
 {
     struct outbox_columns columns = open_outbox(params);
     size_t rows = 0;
     for (size_t i = 0; i < n; i++)
         rows += add_messages(&columns, changes[i].messages);
+    pg_param_int(params, PG_INT8, lease_ms);
     return rows;
+}
+
+/* The rows come back in the order in which they were given. */
+static void note_places(const struct pg_rows *rows, struct store_change *changes, size_t n)
+{
+    size_t row = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (struct store_message *message = changes[i].messages; message; message = message->next)
+            message->tid = pg_get_tid(rows, row++, 0);
+    }
 }
 
 bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err)
@@ -353,6 +366,7 @@ bool store_put_messages(struct pg *pg, const struct store_message *messages, str
     struct pg_params params = {0};
     struct outbox_columns columns = open_outbox(&params);
     add_messages(&columns, messages);
+    pg_param_int(&params, PG_INT8, 0);
     bool ok = pg_call(pg, &outbox_insert, &params, NULL, err);
     pg_params_free(&params);
     return ok;
@@ -396,7 +410,7 @@ static void add_call(struct writer *w, const struct pg_statement *statement, con
         w->calls[w->calls_n++] = (struct pg_call){statement, params, NULL};
 }
 
-bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct err *err)
+bool store_save(struct pg *pg, struct store_change *changes, size_t n, int64_t lease_ms, struct err *err)
 {
     struct writer w = {0};
     if (!pg_in_transaction(pg) && !all_new(changes, n)) /* the locks went with the connection */
@@ -407,10 +421,13 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct er
     add_call(&w, &step_insert, &w.params[2], fill_steps(&w.params[2], changes, n, false));
     add_call(&w, &step_update, &w.params[3], fill_steps(&w.params[3], changes, n, true));
     add_call(&w, &history_insert, &w.params[4], fill_history(&w.params[4], changes, n));
-    add_call(&w, &outbox_insert, &w.params[5], fill_outbox(&w.params[5], changes, n));
+    size_t messages = fill_outbox(&w.params[5], changes, n, lease_ms), outbox_at = w.calls_n;
+    add_call(&w, &outbox_insert, &w.params[5], messages);
     if (pg_in_transaction(pg))
         w.calls[w.calls_n++] = (struct pg_call){&PG_COMMIT, NULL, NULL};
     bool ok = w.calls_n == 0 || pg_run(pg, w.calls, w.calls_n, err);
+    if (ok && messages)
+        note_places(w.calls[outbox_at].rows, changes, n);
     for (size_t i = 0; i < w.calls_n && ok; i++)
         pg_rows_free(w.calls[i].rows);
     for (size_t i = 0; i < 6; i++)

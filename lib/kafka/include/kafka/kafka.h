@@ -10,14 +10,19 @@
 #include "base/err.h"
 #include "wire/wire.h"
 
+struct kafka_record; /* a message that was received, or one that was sent and is reported */
+
 /* ---- producer ---- */
 
 struct kafka_producer;
 
 /* The broker's word on one message, on the thread that calls kafka_producer_poll. `err` is NULL when every in-sync
  * replica has it; ERR_REFUSED means that it can never be published, ERR_RETRY that it may be sent again (and may already
- * be there). */
-typedef void kafka_report(void *context, void *tag, const struct err *err);
+ * be there). `record` is good until the return: kafka_record_message reads it. */
+typedef void kafka_report(void *context, void *tag, const struct kafka_record *record, const struct err *err);
+
+/* A message that was not acknowledged so long after kafka_send is given up: it will not be sent any more. */
+#define KAFKA_GIVE_UP_MS 4000
 
 /* `brokers` is a comma-separated list of host:port. NULL with ERR_FATAL when the configuration is not accepted; a broker
  * that is away is no error here. */
@@ -32,6 +37,8 @@ MUST_CHECK bool kafka_send(struct kafka_producer *producer, const struct wire_me
                            struct err *err);
 /* Serves reports for up to `timeout_ms`; returns how many came. */
 int kafka_producer_poll(struct kafka_producer *producer, int timeout_ms);
+/* Readable when reports have come since it was last read; owned by the producer. */
+int kafka_producer_fd(const struct kafka_producer *producer);
 /* A fatal error (the idempotent producer lost its place): free the producer and make a new one. */
 bool kafka_producer_is_fatal(struct kafka_producer *producer);
 /* Whether a broker answers within `timeout_ms`. */
@@ -40,7 +47,6 @@ bool kafka_reachable(struct kafka_producer *producer, int timeout_ms);
 /* ---- consumer ---- */
 
 struct kafka_consumer;
-struct kafka_record; /* a message that was received */
 
 struct kafka_consumer_config {
     const char *brokers;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/uuid.h"
 #include "wire/wire.h"
 
 struct relay;
@@ -41,7 +42,14 @@ struct relay_stats {
 
 /* Copies nothing: the texts must outlive the relay. Starts its thread. NULL with ERR_FATAL for a bad configuration. */
 struct relay *relay_start(const struct relay_config *config, struct err *err);
-/* Rows were committed: look now. Any thread. */
+/* A process that inserts rows and has a relay need not have them read back: it inserts them with a lease (leased_until =
+ * now() + RELAY_LEASE_MS), commits, and hands the messages over at once, on the same thread. `begun_ms` is clock_mono_ms
+ * before the transaction began: a message that comes too late for its lease is not sent but left to be pulled, since
+ * nobody may withdraw a row whose message can still go out. The message is copied. Any thread. */
+#define RELAY_LEASE_MS 5000
+void relay_hand_over(struct relay *relay, const struct uuid *id, uint64_t tid, const struct wire_message *message,
+                     int64_t begun_ms);
+/* Rows were committed without a lease: look now. Any thread. */
 void relay_wake(struct relay *relay);
 /* Ends the thread after the round in hand. The other functions may still be called. NULL is fine. */
 void relay_stop(struct relay *relay);

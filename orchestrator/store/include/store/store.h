@@ -58,6 +58,7 @@ struct store_message {
     const char *headers; /* JSON object of strings */
     const char *value;   /* NULL: none */
     size_t value_len;
+    uint64_t tid; /* out: where its row is */
 };
 
 /* One saga's part of a transaction. */
@@ -66,7 +67,7 @@ struct store_change {
     bool is_new;
     const char *idempotency_key; /* of a new one; NULL: none */
     const struct history_entry *history;
-    const struct store_message *messages;
+    struct store_message *messages;
 };
 
 /* Begins a transaction, locks the sagas of `ids` (in any order, without doubles) and reads them, in the order of their ids
@@ -74,9 +75,10 @@ struct store_change {
  * drops. The transaction stays open: end it with store_save or store_abandon. */
 MUST_CHECK bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct uuid *ids, size_t n,
                            struct saga **sagas, size_t *sagas_n, struct err *err);
-/* Writes the changes and commits; one round trip. New sagas alone need no open transaction. Sets the steps'
- * `stored` and counts up the sagas' history; on failure the sagas are as they were. */
-MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct err *err);
+/* Writes the changes and commits; one round trip. New sagas alone need no open transaction. For `lease_ms` from the beginning
+ * of the transaction on, no relay takes the messages' rows and nobody withdraws them: the caller sends them. 0: no lease.
+ * Sets the steps' `stored`, the messages' tid, and counts up the sagas' history; on failure the sagas are as they were. */
+MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, int64_t lease_ms, struct err *err);
 void store_abandon(struct pg *pg);
 /* Puts messages into the outbox in a transaction of their own. */
 MUST_CHECK bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err);
