@@ -14,6 +14,83 @@
 
 static const struct route show = {"GET", "", true, sagas_get};
 
+/* ---- a saga as JSON ---- */
+
+static void add_text_member(struct buf *out, const char *name, const char *text)
+{
+    buf_printf(out, ",\"%s\":", name);
+    if (text)
+        buf_json_str(out, text);
+    else
+        buf_str(out, "null");
+}
+
+static void add_json_member(struct buf *out, const char *name, const char *json)
+{
+    buf_printf(out, ",\"%s\":%s", name, json ? json : "null");
+}
+
+static void add_saga(struct buf *out, const struct store_saga_view *saga)
+{
+    char id[UUID_TEXT_MAX];
+    buf_printf(out, "{\"id\":\"%s\",\"definition\":\"%s\",\"version\":%d,\"state\":\"%s\",\"cancelled\":%s",
+               uuid_format(&saga->id, id), saga->definition, saga->version, saga->state,
+               saga->cancelled ? "true" : "false");
+    add_text_member(out, "idempotency_key", saga->idempotency_key);
+    buf_time_member(out, "created_at", saga->created_ms);
+    buf_time_member(out, "ended_at", saga->ended_ms);
+    buf_time_member(out, "deadline_at", saga->deadline_ms);
+}
+
+static void add_steps(struct buf *out, const struct definition *definition, const struct store_step_row *rows)
+{
+    buf_str(out, ",\"steps\":[");
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        const struct step_definition *step = &definition->steps[i];
+        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d", i ? "," : "",
+                   step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING), rows[i].round,
+                   rows[i].attempt);
+        add_json_member(out, "output", rows[i].output);
+        add_json_member(out, "error", rows[i].error);
+        buf_char(out, '}');
+    }
+    buf_str(out, "]}");
+}
+
+static void answer_saga(struct call *call, const struct store_saga_view *saga, const struct definition *definition,
+                        const struct store_step_row *rows)
+{
+    char id[UUID_TEXT_MAX];
+    struct buf body = buf_new(ANSWER_MAX);
+    add_saga(&body, saga);
+    add_json_member(&body, "input", saga->input);
+    add_steps(&body, definition, rows);
+    const char *location =
+        call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga->id, id)) : NULL;
+    call_json(call, call->status, &body, location);
+}
+
+/* A saga that the engine has in hand, as the database would show it. */
+static void show_saga(struct call *call, const struct saga *saga)
+{
+    struct store_step_row rows[DEFINITION_STEPS_MAX];
+    struct store_saga_view view = {.id = saga->id,
+                                   .definition = saga->definition->name,
+                                   .version = saga->definition->version,
+                                   .state = saga_state_name(saga->state),
+                                   .cancelled = saga->cancelled,
+                                   .idempotency_key = saga->idempotency_key,
+                                   .input = saga->input,
+                                   .created_ms = saga->created_ms,
+                                   .ended_ms = saga->ended_ms,
+                                   .deadline_ms = saga->deadline_ms};
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        const struct saga_step *step = &saga->steps[i];
+        rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->output, step->error};
+    }
+    answer_saga(call, &view, saga->definition, rows);
+}
+
 /* ---- start ---- */
 
 /* A start on its way through the engine, and the wait for its end. */
@@ -33,11 +110,11 @@ static void free_starting(struct starting *s)
     free(s);
 }
 
-static void note_started(struct starting *s)
+static void note_started(struct starting *s, int status)
 {
     struct call *call = s->call;
     call->saga_id = s->start.id;
-    call->status = s->start.result == START_CREATED ? 201 : 200;
+    call->status = status;
     call->started = true;
     snprintf(call->parameter, sizeof call->parameter, "%s", s->definition);
 }
@@ -53,29 +130,31 @@ static void answer_accepted(struct call *call)
     call_json(call, call->status, &body, location);
 }
 
-static void on_ended(struct watch *watch)
+/* The saga has ended, or the wait has. */
+static void finish_wait(struct starting *s, const struct saga *saga, int status)
 {
-    struct starting *s = watch->context;
     struct call *call = s->call;
+    note_started(s, status);
     free_starting(s);
-    if (!call_try_later(call, &show))
+    if (saga)
+        show_saga(call, saga);
+    else if (!call_try_later(call, &show))
         answer_accepted(call);
 }
 
-static void answer_started(struct starting *s)
+static void on_created_and_ended(struct watch *watch, const struct saga *saga)
 {
-    struct call *call = s->call;
-    note_started(s);
-    free_starting(s);
-    answer_accepted(call);
+    finish_wait(watch->context, saga, 201);
 }
 
-static void wait_for_end(struct starting *s)
+static void on_existing_ended(struct watch *watch, const struct saga *saga)
 {
-    struct call *call = s->call;
-    note_started(s);
-    s->watch = (struct watch){.id = s->start.id, .deadline_ms = clock_mono_ms() + s->wait_ms, .done = on_ended, .context = s};
-    engine_watch(atomic_load(&call->api->engine), &s->watch);
+    finish_wait(watch->context, saga, 200);
+}
+
+static void set_watch(struct starting *s, void (*done)(struct watch *watch, const struct saga *saga))
+{
+    s->watch = (struct watch){.id = s->start.id, .deadline_ms = clock_mono_ms() + s->wait_ms, .done = done, .context = s};
 }
 
 static void refuse_start(struct starting *s)
@@ -107,15 +186,23 @@ static void refuse_start(struct starting *s)
     call_problem(call, answers[i].status, answers[i].kind, answers[i].title, reason, &problems);
 }
 
+/* A new saga that is waited for does not come here: its watch reports it. */
 static void on_started(struct start *start)
 {
     struct starting *s = start->context;
-    if (start->result != START_CREATED && start->result != START_EXISTS)
+    struct call *call = s->call;
+    if (start->result != START_CREATED && start->result != START_EXISTS) {
         refuse_start(s);
-    else if (s->wait_ms)
-        wait_for_end(s);
-    else
-        answer_started(s);
+        return;
+    }
+    if (s->wait_ms) {
+        set_watch(s, on_existing_ended);
+        engine_watch(atomic_load(&call->api->engine), &s->watch);
+        return;
+    }
+    note_started(s, start->result == START_CREATED ? 201 : 200);
+    free_starting(s);
+    answer_accepted(call);
 }
 
 static void read_definition(struct starting *s, const json_t *body, struct problems *problems)
@@ -200,6 +287,8 @@ void sagas_start(struct call *call)
     s->start.done = on_started;
     s->start.context = s;
     s->start.definition = s->definition;
+    set_watch(s, on_created_and_ended);
+    s->start.watch = wait_ms ? &s->watch : NULL;
     json_check_members(body, "", known, &problems);
     read_definition(s, body, &problems);
     read_key(s, body, &problems);
@@ -216,47 +305,6 @@ void sagas_start(struct call *call)
 }
 
 /* ---- show ---- */
-
-static void add_text_member(struct buf *out, const char *name, const char *text)
-{
-    buf_printf(out, ",\"%s\":", name);
-    if (text)
-        buf_json_str(out, text);
-    else
-        buf_str(out, "null");
-}
-
-static void add_json_member(struct buf *out, const char *name, const char *json)
-{
-    buf_printf(out, ",\"%s\":%s", name, json ? json : "null");
-}
-
-static void add_saga(struct buf *out, const struct store_saga_view *saga)
-{
-    char id[UUID_TEXT_MAX];
-    buf_printf(out, "{\"id\":\"%s\",\"definition\":\"%s\",\"version\":%d,\"state\":\"%s\",\"cancelled\":%s",
-               uuid_format(&saga->id, id), saga->definition, saga->version, saga->state,
-               saga->cancelled ? "true" : "false");
-    add_text_member(out, "idempotency_key", saga->idempotency_key);
-    buf_time_member(out, "created_at", saga->created_ms);
-    buf_time_member(out, "ended_at", saga->ended_ms);
-    buf_time_member(out, "deadline_at", saga->deadline_ms);
-}
-
-static void add_steps(struct buf *out, const struct definition *definition, const struct store_step_row *rows)
-{
-    buf_str(out, ",\"steps\":[");
-    for (size_t i = 0; i < definition->steps_n; i++) {
-        const struct step_definition *step = &definition->steps[i];
-        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d", i ? "," : "",
-                   step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING), rows[i].round,
-                   rows[i].attempt);
-        add_json_member(out, "output", rows[i].output);
-        add_json_member(out, "error", rows[i].error);
-        buf_char(out, '}');
-    }
-    buf_str(out, "]}");
-}
 
 void sagas_get(struct call *call)
 {
@@ -281,13 +329,7 @@ void sagas_get(struct call *call)
         call_database_problem(call, &err);
         return;
     }
-    struct buf body = buf_new(ANSWER_MAX);
-    add_saga(&body, &saga);
-    add_json_member(&body, "input", saga.input);
-    add_steps(&body, definition, rows);
-    char id[UUID_TEXT_MAX];
-    const char *location = call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga.id, id)) : NULL;
-    call_json(call, call->status, &body, location);
+    answer_saga(call, &saga, definition, rows);
 }
 
 static bool read_id(struct call *call)
@@ -298,10 +340,13 @@ static bool read_id(struct call *call)
     return false;
 }
 
-static void on_watched(struct watch *watch)
+static void on_watched(struct watch *watch, const struct saga *saga)
 {
     struct call *call = watch->context;
-    call_later(call, &show);
+    if (saga)
+        show_saga(call, saga);
+    else
+        call_later(call, &show);
 }
 
 /* GET of one saga; with ?wait it is shown once it has ended. */

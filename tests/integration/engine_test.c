@@ -216,8 +216,9 @@ static struct start submit(const char *definition_name, const char *input, const
 
 static atomic_int watched;
 
-static void on_watch(struct watch *watch)
+static void on_watch(struct watch *watch, const struct saga *saga)
 {
+    (void)saga;
     (void)watch;
     atomic_fetch_add(&watched, 1);
 }

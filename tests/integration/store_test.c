@@ -116,7 +116,7 @@ static struct store_change start(struct saga *saga, int64_t now_ms, const char *
 {
     struct store_change change = apply(saga, &(struct event){.type = EVENT_START}, now_ms);
     change.is_new = true;
-    change.idempotency_key = key;
+    change.saga->idempotency_key = key;
     return change;
 }
 

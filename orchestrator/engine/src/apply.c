@@ -93,7 +93,7 @@ void tell_end(struct engine *engine, const struct saga *saga)
 {
     if (saga_ended(saga->state))
         atomic_fetch_add(&engine->ended, 1);
-    watches_tell(engine, &saga->id);
+    watches_tell(engine, &saga->id, saga);
 }
 
 /* ---- from happenings to sagas ---- */

@@ -23,6 +23,7 @@ struct batch {
     struct applier *applier;
     struct start *starts[BATCH_MAX];
     struct saga *sagas[BATCH_MAX]; /* of the starts that are still to be made, else NULL */
+    bool watched[BATCH_MAX]; /* the start's watch is among the engine's */
     size_t n;
 };
 
@@ -41,15 +42,24 @@ static void answer(struct start *start, enum start_result result, const char *re
     start->done(start);
 }
 
-/* Answers the start at `i` and forgets it. */
+/* Answers the start at `i` and forgets it. A saga that was made and is watched is reported by its watch, and perhaps has
+ * been already: then the start is not ours any more. */
 static void settle(struct batch *batch, size_t i, enum start_result result, const char *reason)
 {
+    struct engine *engine = batch->applier->engine;
     struct start *start = batch->starts[i];
+    bool watched = batch->watched[i];
+    if (watched && result == START_CREATED)
+        watches_committed(engine, &batch->sagas[i]->id);
+    else if (watched)
+        watches_forget(engine, start->watch);
     if (batch->sagas[i])
         saga_release(batch->sagas[i]);
     batch->sagas[i] = NULL;
     batch->starts[i] = NULL;
-    answer(start, result, reason);
+    batch->watched[i] = false;
+    if (!watched || result != START_CREATED)
+        answer(start, result, reason);
 }
 
 static bool same_content(const struct start *start, const struct store_key_view *view)
@@ -122,9 +132,24 @@ static bool find_definitions(struct batch *batch, const struct definition **out,
 static struct saga *new_saga(struct arena *arena, const struct start *start, const struct definition *definition)
 {
     struct saga *saga = arena_alloc(arena, sizeof *saga);
-    *saga = (struct saga){.id = start->id, .definition = definition, .input = start->input, .input_len = start->input_len};
+    *saga = (struct saga){.id = start->id,
+                          .definition = definition,
+                          .idempotency_key = start->idempotency_key,
+                          .input = start->input,
+                          .input_len = start->input_len};
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     return saga;
+}
+
+/* Before the commit, so that no end can come before its watch. */
+static void expect_end(struct batch *batch, size_t i)
+{
+    struct watch *watch = batch->starts[i]->watch;
+    if (!watch || batch->watched[i])
+        return;
+    watch->id = batch->starts[i]->id;
+    watches_expect(batch->applier->engine, watch);
+    batch->watched[i] = true;
 }
 
 /* Makes the sagas of the starts that are left and writes them. */
@@ -143,9 +168,10 @@ static bool make_sagas(struct batch *batch, struct err *err)
         struct effects effects = {.arena = arena, .new_id = uuid_v7};
         struct saga *saga = new_saga(arena, batch->starts[i], definitions[i]);
         batch->sagas[i] = saga;
+        expect_end(batch, i);
         machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, &effects);
         changes[changes_n++] = (struct store_change){
-            .saga = saga, .is_new = true, .idempotency_key = batch->starts[i]->idempotency_key, .history = effects.history,
+            .saga = saga, .is_new = true, .history = effects.history,
             .messages = command_messages(batch->applier->engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("intake.before_commit");
@@ -212,8 +238,10 @@ static void split(struct batch *batch, const struct err *err)
     size_t left = 0;
     drop_sagas(batch);
     for (size_t i = 0; i < batch->n; i++) {
-        if (batch->starts[i])
-            batch->starts[left++] = batch->starts[i];
+        if (!batch->starts[i])
+            continue;
+        batch->watched[left] = batch->watched[i];
+        batch->starts[left++] = batch->starts[i];
     }
     batch->n = left;
     if (left == 1) {
@@ -227,6 +255,7 @@ static void split(struct batch *batch, const struct err *err)
         size_t first = part ? left / 2 : 0, end = part ? left : left / 2;
         *half = (struct batch){.applier = batch->applier, .n = end - first};
         memcpy(half->starts, batch->starts + first, half->n * sizeof half->starts[0]);
+        memcpy(half->watched, batch->watched + first, half->n * sizeof half->watched[0]);
         process(half);
     }
     free(half);
@@ -286,6 +315,7 @@ static void fill(struct batch *batch, struct start **taken, size_t n, struct sta
         }
         taken[i]->id = uuid_v7();
         batch->starts[batch->n] = taken[i];
+        batch->watched[batch->n] = false;
         batch->sagas[batch->n++] = NULL;
     }
 }

@@ -12,6 +12,7 @@
 #include "store/store.h"
 
 #define BATCH_MAX 500
+#define WATCH_BUCKETS 4096
 
 struct happening;
 
@@ -29,7 +30,8 @@ struct engine {
     int timers_fd;
 
     pthread_mutex_t watches_lock;
-    struct watch *watches;
+    struct watch *watches[WATCH_BUCKETS]; /* by id */
+    size_t watches_n;
     bool watches_closed;
     int watches_fd;
 
@@ -42,8 +44,13 @@ void *timers_run(void *engine);
 void *intake_run(void *engine);
 void *watches_run(void *engine);
 
-/* Any thread: the saga ended or stalled. */
-void watches_tell(struct engine *engine, const struct uuid *id);
+/* Any thread: the saga ended or stalled. `saga` NULL: how is not known here. */
+void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga);
+/* Any thread. Watches a saga that is about to be committed; afterwards the one or the other, without touching the watch of a
+ * saga that was committed: it may be over already. */
+void watches_expect(struct engine *engine, struct watch *watch);
+void watches_committed(struct engine *engine, const struct uuid *id);
+void watches_forget(struct engine *engine, struct watch *watch);
 /* Any thread: a saga must be woken at `wake_ms`. */
 void timers_hint(struct engine *engine, int64_t wake_ms);
 /* Any thread: applied soon by the timers' thread, which frees it. Made of one allocation. */

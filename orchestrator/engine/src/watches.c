@@ -1,5 +1,7 @@
 /* Whoever waits for a saga's end. This process's own ends are told at once; those that another process brought about are
  * found by a look at the database. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wake.h"
@@ -7,12 +9,19 @@
 
 #define LOOK_EVERY_MS 250
 
-/* Takes out of the list what `match` says; the caller calls their `done` without the lock. */
-static struct watch *take(struct engine *engine, bool (*match)(const struct watch *, const void *), const void *argument)
+/* The last bytes of an id are random. */
+static struct watch **bucket(struct engine *engine, const struct uuid *id)
 {
-    struct watch *taken = NULL;
-    pthread_mutex_lock(&engine->watches_lock);
-    for (struct watch **at = &engine->watches; *at;) {
+    uint32_t hash;
+    memcpy(&hash, id->bytes + 12, sizeof hash);
+    return &engine->watches[hash % WATCH_BUCKETS];
+}
+
+/* Moves the watches of one bucket that `match` says to `taken`; under the lock. */
+static struct watch *take_from(struct engine *engine, struct watch **at, bool (*match)(const struct watch *, const void *),
+                               const void *argument, struct watch *taken)
+{
+    while (*at) {
         struct watch *watch = *at;
         if (!match(watch, argument)) {
             at = &watch->next;
@@ -21,16 +30,27 @@ static struct watch *take(struct engine *engine, bool (*match)(const struct watc
         *at = watch->next;
         watch->next = taken;
         taken = watch;
+        engine->watches_n--;
     }
+    return taken;
+}
+
+/* From all buckets; the caller calls their `done` without the lock. */
+static struct watch *take(struct engine *engine, bool (*match)(const struct watch *, const void *), const void *argument)
+{
+    struct watch *taken = NULL;
+    pthread_mutex_lock(&engine->watches_lock);
+    for (size_t i = 0; i < WATCH_BUCKETS && engine->watches_n; i++)
+        taken = take_from(engine, &engine->watches[i], match, argument, taken);
     pthread_mutex_unlock(&engine->watches_lock);
     return taken;
 }
 
-static void finish(struct watch *watches)
+static void finish(struct watch *watches, const struct saga *saga)
 {
     for (struct watch *watch = watches, *next; watch; watch = next) {
         next = watch->next;
-        watch->done(watch);
+        watch->done(watch, saga);
     }
 }
 
@@ -41,7 +61,7 @@ static bool has_id(const struct watch *watch, const void *id)
 
 static bool is_over(const struct watch *watch, const void *now_ms)
 {
-    return watch->deadline_ms <= *(const int64_t *)now_ms;
+    return !watch->waits && watch->deadline_ms <= *(const int64_t *)now_ms;
 }
 
 static bool any(const struct watch *watch, const void *argument)
@@ -50,25 +70,70 @@ static bool any(const struct watch *watch, const void *argument)
     return true;
 }
 
-void watches_tell(struct engine *engine, const struct uuid *id)
+void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga)
 {
-    finish(take(engine, has_id, id));
+    pthread_mutex_lock(&engine->watches_lock);
+    struct watch *taken = take_from(engine, bucket(engine, id), has_id, id, NULL);
+    pthread_mutex_unlock(&engine->watches_lock);
+    finish(taken, saga);
+}
+
+/* False when the engine has stopped. */
+static bool add(struct engine *engine, struct watch *watch, bool waits, bool *is_first)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    bool open = !engine->watches_closed;
+    *is_first = open && !engine->watches_n;
+    if (open) {
+        struct watch **at = bucket(engine, &watch->id);
+        watch->waits = waits;
+        watch->looked_at = waits;
+        watch->next = *at;
+        *at = watch;
+        engine->watches_n++;
+    }
+    pthread_mutex_unlock(&engine->watches_lock);
+    return open;
 }
 
 void engine_watch(struct engine *engine, struct watch *watch)
 {
+    bool is_first;
+    if (add(engine, watch, false, &is_first))
+        wake_ring(engine->watches_fd);
+    else
+        watch->done(watch, NULL);
+}
+
+void watches_expect(struct engine *engine, struct watch *watch)
+{
+    bool is_first;
+    add(engine, watch, true, &is_first); /* the watches close after the intake has ended */
+    if (is_first)
+        wake_ring(engine->watches_fd);
+}
+
+void watches_committed(struct engine *engine, const struct uuid *id)
+{
     pthread_mutex_lock(&engine->watches_lock);
-    bool closed = engine->watches_closed;
-    watch->looked_at = false;
-    if (!closed) {
-        watch->next = engine->watches;
-        engine->watches = watch;
+    for (struct watch *watch = *bucket(engine, id); watch; watch = watch->next) {
+        if (uuid_equal(&watch->id, id))
+            watch->waits = false;
     }
     pthread_mutex_unlock(&engine->watches_lock);
-    if (closed)
-        watch->done(watch);
-    else
-        wake_ring(engine->watches_fd);
+}
+
+void watches_forget(struct engine *engine, struct watch *watch)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    for (struct watch **at = bucket(engine, &watch->id); *at; at = &(*at)->next) {
+        if (*at != watch)
+            continue;
+        *at = watch->next;
+        engine->watches_n--;
+        break;
+    }
+    pthread_mutex_unlock(&engine->watches_lock);
 }
 
 /* Some of the sagas that are watched and were not looked at yet. */
@@ -76,11 +141,13 @@ static size_t list_ids(struct engine *engine, struct uuid *ids)
 {
     size_t n = 0;
     pthread_mutex_lock(&engine->watches_lock);
-    for (struct watch *watch = engine->watches; watch && n < BATCH_MAX; watch = watch->next) {
-        if (watch->looked_at)
-            continue;
-        watch->looked_at = true;
-        ids[n++] = watch->id;
+    for (size_t i = 0; i < WATCH_BUCKETS && engine->watches_n && n < BATCH_MAX; i++) {
+        for (struct watch *watch = engine->watches[i]; watch && n < BATCH_MAX; watch = watch->next) {
+            if (watch->looked_at)
+                continue;
+            watch->looked_at = true;
+            ids[n++] = watch->id;
+        }
     }
     pthread_mutex_unlock(&engine->watches_lock);
     return n;
@@ -89,8 +156,10 @@ static size_t list_ids(struct engine *engine, struct uuid *ids)
 static void look_at_all_again(struct engine *engine)
 {
     pthread_mutex_lock(&engine->watches_lock);
-    for (struct watch *watch = engine->watches; watch; watch = watch->next)
-        watch->looked_at = false;
+    for (size_t i = 0; i < WATCH_BUCKETS && engine->watches_n; i++) {
+        for (struct watch *watch = engine->watches[i]; watch; watch = watch->next)
+            watch->looked_at = watch->waits;
+    }
     pthread_mutex_unlock(&engine->watches_lock);
 }
 
@@ -107,7 +176,7 @@ static void look(struct engine *engine, struct pg *pg)
         }
         for (size_t i = 0; i < n; i++) {
             if (settled[i])
-                watches_tell(engine, &ids[i]);
+                watches_tell(engine, &ids[i], NULL);
         }
     }
 }
@@ -115,7 +184,7 @@ static void look(struct engine *engine, struct pg *pg)
 static bool is_idle(struct engine *engine)
 {
     pthread_mutex_lock(&engine->watches_lock);
-    bool idle = !engine->watches;
+    bool idle = !engine->watches_n;
     pthread_mutex_unlock(&engine->watches_lock);
     return idle;
 }
@@ -133,12 +202,12 @@ void *watches_run(void *argument)
             looked_ms = now_ms;
         }
         look(engine, pg); /* at new ones at once: a saga may have ended before it was watched */
-        finish(take(engine, is_over, &now_ms));
+        finish(take(engine, is_over, &now_ms), NULL);
     }
     pthread_mutex_lock(&engine->watches_lock);
     engine->watches_closed = true;
     pthread_mutex_unlock(&engine->watches_lock);
-    finish(take(engine, any, NULL));
+    finish(take(engine, any, NULL), NULL);
     pg_free(pg);
     return NULL;
 }

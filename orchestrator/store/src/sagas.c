@@ -10,8 +10,8 @@
 /* clang-format off */
 static const struct pg_statement saga_lock = {
     "saga_lock",
-    "SELECT id, definition, version, state, cancelled, input, history_n, created_at, ended_at, deadline_at, wake_at"
-    " FROM saga WHERE id = ANY($1) ORDER BY id FOR UPDATE"};
+    "SELECT id, definition, version, state, cancelled, input, history_n, created_at, ended_at, deadline_at, wake_at,"
+    " idempotency_key FROM saga WHERE id = ANY($1) ORDER BY id FOR UPDATE"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error"
@@ -91,6 +91,7 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
                           .deadline_ms = pg_get_time(rows, row, 9),
                           .wake_ms = pg_get_time(rows, row, 10)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
+    saga->idempotency_key = keep_text(arena, rows, row, 11, NULL);
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
         return true;
@@ -197,7 +198,7 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_int(c[2], saga->definition->version);
         pg_add_text(c[3], saga_state_name(saga->state));
         pg_add_int(c[4], saga->cancelled);
-        pg_add_text(c[5], changes[i].idempotency_key);
+        pg_add_text(c[5], saga->idempotency_key);
         pg_add_bytes(c[6], saga->input, saga->input_len);
         pg_add_int(c[7], saga->history_n);
         pg_add_time(c[8], saga->created_ms);

@@ -57,6 +57,7 @@ struct saga {
     int64_t ended_ms;    /* 0 until it has ended */
     int64_t deadline_ms; /* 0: none */
     int64_t wake_ms;     /* when to look at it if nothing arrives; may be earlier than needed, never later; 0: never */
+    const char *idempotency_key; /* or NULL */
     int64_t history_n;   /* batches of history written so far; also the saga's version */
     const char *input;   /* JSON text */
     size_t input_len;

@@ -48,7 +48,24 @@ enum start_result {
     START_REFUSED,       /* the database takes it under no circumstances */
 };
 
-/* A start. The caller owns it until `done` is called, on a thread of the engine; done must not block. */
+/* Waits for a saga to end or to stall. `done` is called then, or at the deadline (clock_mono_ms), or when the engine stops,
+ * on a thread of the engine; it must not block. `saga` is the saga as it is then, good until the return, or NULL when this
+ * process does not know. */
+struct watch {
+    struct uuid id;
+    int64_t deadline_ms;
+    void (*done)(struct watch *watch, const struct saga *saga);
+    void *context;
+    struct watch *next; /* this and the following are the engine's */
+    bool waits;         /* for a commit: nobody looks, and its deadline does not count yet */
+    bool looked_at;
+};
+/* Any thread. */
+void engine_watch(struct engine *engine, struct watch *watch);
+
+/* A start. The caller owns it until `done` is called, on a thread of the engine; done must not block. With a watch, a saga
+ * that was made is reported by the watch's `done` alone, so that not even an end right after the commit is missed; the
+ * engine sets its id. */
 struct start {
     const char *definition;
     int version; /* 0: the latest */
@@ -57,6 +74,7 @@ struct start {
     const char *idempotency_key; /* NULL: none */
     void (*done)(struct start *start);
     void *context;
+    struct watch *watch; /* NULL: none */
 
     enum start_result result; /* out */
     struct uuid id;           /* out, also for START_EXISTS, START_CONFLICT and START_UNKNOWN */
@@ -64,18 +82,6 @@ struct start {
 };
 /* False when the queue is full or the engine stops: `done` will not be called. Any thread. */
 MUST_CHECK bool engine_submit(struct engine *engine, struct start *start);
-
-/* Calls `done` once the saga has ended or stalled, or at the deadline (clock_mono_ms), or when the engine stops. Any
- * thread; `done` must not block. */
-struct watch {
-    struct uuid id;
-    int64_t deadline_ms;
-    void (*done)(struct watch *watch);
-    void *context;
-    struct watch *next; /* this and the next are the engine's */
-    bool looked_at;
-};
-void engine_watch(struct engine *engine, struct watch *watch);
 
 struct engine_health {
     bool database;   /* the last batch of every thread reached it */

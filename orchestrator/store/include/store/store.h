@@ -65,7 +65,6 @@ struct store_message {
 struct store_change {
     struct saga *saga;
     bool is_new;
-    const char *idempotency_key; /* of a new one; NULL: none */
     const struct history_entry *history;
     struct store_message *messages;
 };
