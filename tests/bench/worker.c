@@ -13,6 +13,7 @@
 
 #define BATCH_MAX 1000
 #define RECEIVE_MS 100
+#define PUSH_MS 10
 #define SERVICES 3
 
 struct options {
@@ -70,7 +71,6 @@ static void answer(struct worker *worker, const struct wire_message *command)
     struct uuid id = uuid_v7();
     const char *body = body_for(command);
     struct wire_message reply = *command;
-    struct err err;
     reply.topic = worker->reply_topic;
     reply.value = body;
     reply.value_len = strlen(body);
@@ -82,13 +82,7 @@ static void answer(struct worker *worker, const struct wire_message *command)
         else if (header_is(header, "ce_id"))
             *header = (struct wire_header){header->name, id_text, strlen(id_text)};
     }
-    while (!kafka_send(worker->producer, &reply, NULL, &err)) {
-        if (strcmp(err.code, KAFKA_QUEUE_FULL) != 0) {
-            log_line(LOG_WARN, "bench.reply_lost", LOG_ERR(&err));
-            return;
-        }
-        kafka_producer_poll(worker->producer, 10);
-    }
+    kafka_send(worker->producer, &reply, NULL);
 }
 
 static bool serve(struct worker *worker, struct err *err)
@@ -108,7 +102,7 @@ static bool serve(struct worker *worker, struct err *err)
             kafka_record_message(records[i], &command);
             answer(worker, &command);
         }
-        kafka_producer_poll(worker->producer, 0);
+        kafka_push(worker->producer, PUSH_MS);
         kafka_done(worker->consumer, records, n);
         for (size_t i = 0; i < n; i++)
             kafka_record_free(records[i]);

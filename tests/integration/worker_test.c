@@ -101,8 +101,8 @@ static void send_command(const struct wire_command *command)
         if (headers[i][1])
             message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
     }
-    OK(kafka_send(producer, &message, NULL, &err));
-    kafka_producer_poll(producer, 0);
+    kafka_send(producer, &message, NULL);
+    kafka_push(producer, 0);
 }
 
 static struct wire_reply next_reply(void)
@@ -111,7 +111,7 @@ static struct wire_reply next_reply(void)
     size_t n = 0;
     int64_t deadline = clock_mono_ms() + 20000;
     while (!n && clock_mono_ms() < deadline) {
-        kafka_producer_poll(producer, 0);
+        kafka_push(producer, 0);
         OK(kafka_receive(replies, &record, 1, 50, &n, &err));
     }
     ck_assert_msg(n == 1, "no reply came");
@@ -299,7 +299,7 @@ START_TEST(a_malformed_command_goes_to_the_dead_letters)
     char topic[WIRE_TOPIC_MAX], dead[WIRE_TOPIC_MAX];
     open_world();
     struct wire_message junk = {.topic = wire_command_topic(name, "payment", topic), .value = "\xff{", .value_len = 2};
-    OK(kafka_send(producer, &junk, NULL, &err));
+    kafka_send(producer, &junk, NULL);
     struct wire_command command = charge_of(uuid_v7(), good);
     ck_assert_str_eq(ask(&command).outcome, "succeeded");
     const char *topics[] = {wire_topic(name, "dead", dead)};
@@ -331,7 +331,7 @@ START_TEST(a_kill_at_any_moment_doubles_nothing)
             commands[i] = charge_of(uuid_v7(), good);
             send_command(&commands[i]);
         }
-        kafka_producer_poll(producer, 100);
+        kafka_push(producer, 100);
         int status = process_await(worker, 30);
         ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         start_worker(NULL);

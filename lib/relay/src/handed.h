@@ -5,7 +5,6 @@
 #define RELAY_HANDED_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,7 +29,6 @@ struct handed {
     pthread_mutex_t lock;
     struct handed_set acked, back;
     int64_t since_ms; /* the first of them waits since then */
-    atomic_size_t open; /* sent, without a report yet */
 };
 
 void handed_init(struct handed *handed);

@@ -25,7 +25,7 @@
 #define ROWS_MAX 1000
 #define ROWS_MIN 10
 #define BYTES_MAX (16u * 1024 * 1024) /* of a round: more than that, and the next round claims fewer rows */
-#define SEND_MS 3000                  /* rows that could not be handed to the client by then wait for the next round */
+#define PUSH_MS 10
 #define SHUN_MS 10000                 /* a topic that does not take messages is left alone for so long */
 #define SHUNNED_MAX 64
 #define IDLE_POLL_MS 1000
@@ -45,7 +45,7 @@ static const struct pg_statement outbox_first = {
     "outbox_first", "SELECT xid FROM outbox WHERE xid >= $1 ORDER BY xid, id LIMIT 1"};
 /* clang-format on */
 
-enum row_state { ROW_READY, ROW_SENT, ROW_ACKED, ROW_FAILED, ROW_REFUSED };
+enum row_state { ROW_SENT, ROW_ACKED, ROW_FAILED, ROW_REFUSED };
 
 struct row {
     enum sent_origin origin;
@@ -88,7 +88,6 @@ static void report_handed(struct relay *relay, struct handed_row *row, const str
                           const struct err *err)
 {
     const struct relay_events *events = &relay->config.events;
-    atomic_fetch_sub(&relay->handed.open, 1);
     if (err) {
         atomic_fetch_add(&relay->failed, 1);
         handed_back(&relay->handed, row);
@@ -123,17 +122,15 @@ static void on_report(void *context, void *tag, const struct kafka_record *recor
 void relay_hand_over(struct relay *relay, const struct uuid *id, uint64_t tid, const struct wire_message *message,
                      int64_t begun_ms)
 {
-    struct err err;
     struct handed_row *row = mem_alloc(sizeof *row);
     *row = (struct handed_row){SENT_HANDED, tid, *id, begun_ms};
-    atomic_fetch_add(&relay->handed.open, 1);
     pthread_rwlock_rdlock(&relay->producer_lock);
-    bool sent = relay->producer && clock_mono_ms() - begun_ms < RELAY_LEASE_MS - KAFKA_GIVE_UP_MS &&
-                kafka_send(relay->producer, message, row, &err);
+    bool send = relay->producer && clock_mono_ms() - begun_ms < RELAY_LEASE_MS - KAFKA_GIVE_UP_MS;
+    if (send)
+        kafka_send(relay->producer, message, row);
     pthread_rwlock_unlock(&relay->producer_lock);
-    if (sent)
+    if (send)
         return;
-    atomic_fetch_sub(&relay->handed.open, 1);
     handed_back(&relay->handed, row);
     relay_wake(relay);
 }
@@ -219,26 +216,18 @@ static bool claim(struct relay *relay, int64_t *horizon, struct err *err)
     return true;
 }
 
-/* Hands the row to the client, waiting until `until_ms` while its queue is full. */
-static void send_row(struct relay *relay, struct row *row, int64_t until_ms)
+static void send_row(struct relay *relay, struct row *row)
 {
-    while (!kafka_send(relay->producer, &row->message, row, &row->err)) {
-        bool full = strcmp(row->err.code, KAFKA_QUEUE_FULL) == 0;
-        if (!full || clock_mono_ms() > until_ms) {
-            row->state = row->err.kind == ERR_REFUSED ? ROW_REFUSED : full ? ROW_READY : ROW_FAILED;
-            return;
-        }
-        kafka_producer_poll(relay->producer, 10);
-    }
     row->state = ROW_SENT;
     relay->open_reports++;
+    kafka_send(relay->producer, &row->message, row);
 }
 
 /* Reports are sure to come, after the client's message timeout at the latest. */
 static void await_reports(struct relay *relay)
 {
     while (relay->open_reports)
-        kafka_producer_poll(relay->producer, 100);
+        kafka_push(relay->producer, PUSH_MS);
 }
 
 static void make_letter(struct relay *relay, const struct row *row, struct row *letter)
@@ -254,14 +243,14 @@ static void make_letter(struct relay *relay, const struct row *row, struct row *
 }
 
 /* Sends the dead letters of all rows that were refused, together; a row whose letter did not arrive stays. */
-static void bury_refused(struct relay *relay, int64_t until_ms)
+static void bury_refused(struct relay *relay)
 {
     struct row *letters = arena_array(&relay->arena, relay->rows_n, sizeof *letters);
     for (size_t i = 0; i < relay->rows_n; i++) {
         if (relay->rows[i].state != ROW_REFUSED)
             continue;
         make_letter(relay, &relay->rows[i], &letters[i]);
-        send_row(relay, &letters[i], until_ms);
+        send_row(relay, &letters[i]);
     }
     await_reports(relay);
     for (size_t i = 0; i < relay->rows_n; i++) {
@@ -270,7 +259,7 @@ static void bury_refused(struct relay *relay, int64_t until_ms)
             continue;
         log_line(LOG_ERROR, "relay.unpublishable", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err),
                  LOG_BOOL("dead_letter", letters[i].state == ROW_ACKED));
-        if (letters[i].state == ROW_FAILED || letters[i].state == ROW_READY)
+        if (letters[i].state == ROW_FAILED)
             row->state = ROW_FAILED;
     }
 }
@@ -307,16 +296,15 @@ static void set_limit(struct relay *relay, size_t bytes)
 
 static void send_all(struct relay *relay)
 {
-    int64_t until_ms = clock_mono_ms() + SEND_MS;
     size_t bytes = 0;
-    for (size_t i = 0; i < relay->rows_n && clock_mono_ms() < until_ms; i++) {
+    for (size_t i = 0; i < relay->rows_n; i++) {
         bytes += relay->rows[i].message.value_len;
-        send_row(relay, &relay->rows[i], until_ms);
+        send_row(relay, &relay->rows[i]);
     }
     set_limit(relay, bytes);
     await_reports(relay);
     if (count_state(relay, ROW_REFUSED))
-        bury_refused(relay, until_ms);
+        bury_refused(relay);
     shun_failed(relay);
 }
 
@@ -419,7 +407,7 @@ static bool round_trip(struct relay *relay, bool *more, struct err *err)
     const struct err *failure = first_failure(relay);
     if (failure)
         *err = *failure;
-    *more = relay->rows_n == limit || count_state(relay, ROW_READY);
+    *more = relay->rows_n == limit;
     return !failure;
 }
 
@@ -505,19 +493,13 @@ static void settle(struct relay *relay, int64_t *pull_ms, int64_t *settle_ms)
         *pull_ms = 0;
 }
 
-static void serve_reports(struct relay *relay)
-{
-    while (kafka_producer_poll(relay->producer, 0))
-        ;
-}
-
 /* What was sent and is not reported yet: its report comes, or the message is given up. */
 static void finish_handed(struct relay *relay)
 {
     struct err err;
     bool gave_back;
-    while (atomic_load(&relay->handed.open))
-        kafka_producer_poll(relay->producer, 100);
+    while (kafka_open(relay->producer))
+        kafka_push(relay->producer, PUSH_MS);
     if (!handed_settle(&relay->handed, relay->pg, &gave_back, &err))
         log_line(LOG_WARN, "relay.left_over", LOG_STR("schema", relay->config.schema), LOG_ERR(&err));
 }
@@ -539,7 +521,7 @@ static void *run(void *argument)
             wake_wait(relay->wake_fd, PAUSE_MS);
             continue;
         }
-        serve_reports(relay);
+        kafka_push(relay->producer, PUSH_MS);
         if (settle_ms <= clock_mono_ms())
             settle(relay, &pull_ms, &settle_ms);
         if (pull_ms <= clock_mono_ms())

@@ -16,12 +16,12 @@ struct kafka_record; /* a message that was received, or one that was sent and is
 
 struct kafka_producer;
 
-/* The broker's word on one message, on the thread that calls kafka_producer_poll. `err` is NULL when every in-sync
- * replica has it; ERR_REFUSED means that it can never be published, ERR_RETRY that it may be sent again (and may already
- * be there). `record` is good until the return: kafka_record_message reads it. */
+/* The word on one message, on the thread that calls kafka_push. `err` is NULL when every in-sync replica has it;
+ * ERR_REFUSED means that it can never be published, ERR_RETRY that it may be sent again (and may already be there).
+ * `record` is good until the return: kafka_record_message reads it; NULL: it never left this process. */
 typedef void kafka_report(void *context, void *tag, const struct kafka_record *record, const struct err *err);
 
-/* A message that was not acknowledged so long after kafka_send is given up: it will not be sent any more. */
+/* A message that was not acknowledged so long after it was pushed is given up: it will not be sent any more. */
 #define KAFKA_GIVE_UP_MS 4000
 
 /* `brokers` is a comma-separated list of host:port. NULL with ERR_FATAL when the configuration is not accepted; a broker
@@ -30,14 +30,15 @@ struct kafka_producer *kafka_producer_new(const char *brokers, const char *clien
                                           struct err *err);
 /* Drops what was not sent, waits for the reports of all that was, frees. NULL is fine. */
 void kafka_producer_free(struct kafka_producer *producer);
-/* Queues a message; everything is copied. `tag` comes back in the report, which is sure to come. On failure, with the
- * errors of the report, no report comes; the code KAFKA_QUEUE_FULL asks to poll and send again. Any thread. */
-#define KAFKA_QUEUE_FULL "_QUEUE_FULL"
-MUST_CHECK bool kafka_send(struct kafka_producer *producer, const struct wire_message *message, void *tag,
-                           struct err *err);
-/* Serves reports for up to `timeout_ms`; returns how many came. */
-int kafka_producer_poll(struct kafka_producer *producer, int timeout_ms);
-/* Readable when reports have come since it was last read; owned by the producer. */
+/* Queues a message for the next kafka_push; everything is copied. `tag` comes back in the report, which is sure to come.
+ * Any thread. */
+void kafka_send(struct kafka_producer *producer, const struct wire_message *message, void *tag);
+/* Sends what is queued, in few requests, and serves reports until all have come or `timeout_ms` has passed. What is queued
+ * meanwhile gathers for the next call: so batches grow with the load, and a lone message goes at once. One thread. */
+void kafka_push(struct kafka_producer *producer, int timeout_ms);
+/* How many messages wait for their report. */
+size_t kafka_open(struct kafka_producer *producer);
+/* Readable when messages were queued or reports have come since wake_clear; owned by the producer. */
 int kafka_producer_fd(const struct kafka_producer *producer);
 /* A fatal error (the idempotent producer lost its place): free the producer and make a new one. */
 bool kafka_producer_is_fatal(struct kafka_producer *producer);
