@@ -1,7 +1,7 @@
 # ./run bench: servers and programs of its own under build/bench, the measuring program, and everything stopped again.
 # Sourced by ./run; wants lib.sh and programs.sh.
 
-BENCH=$PWD/build/bench
+BENCH=${SAGA_BENCH_DIR:-$PWD/build/bench}
 BENCH_PG_SETTINGS="-c shared_preload_libraries=pg_stat_statements -c shared_buffers=1GB -c max_wal_size=8GB"
 
 bench_is_ready() {

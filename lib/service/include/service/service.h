@@ -37,7 +37,7 @@ struct service_member {
 #define SERVICE_MEMBER_OPTIONS(t, m)                                                                                   \
     {"instance", CONF_STRING, offsetof(t, m.instance), NULL, "NAME",                                                   \
      "keeps its Kafka partitions over a restart; one name for each copy", 0, 0},                                       \
-    {"partitions", CONF_INT, offsetof(t, m.partitions), "8", "N", "of topics that have to be made", 1, 1000},          \
+    {"partitions", CONF_INT, offsetof(t, m.partitions), "4", "N", "of topics that have to be made", 1, 1000},          \
     {"kafka-fetch-wait", CONF_DURATION, offsetof(t, m.fetch_wait_ms), "500ms", "TIME",                                 \
      "how long a broker holds an empty fetch", 1, 60000}
 
