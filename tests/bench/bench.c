@@ -249,7 +249,7 @@ static void closed_loop(struct bench *bench)
         bench->options.duration_ms = 3000;
     bench->messages[0] = kafka_messages(bench->options.brokers, "saga.");
     run_load(bench, &(struct load_plan){.name = "closed loop, 256 clients", .kind = LOAD_WAIT, .clients = 256,
-             .warm_up_ms = smoke ? 1000 : 15000, .duration_ms = bench->options.duration_ms, .end_state = "COMPLETED",
+             .warm_up_ms = smoke ? 3000 : 15000, .duration_ms = bench->options.duration_ms, .end_state = "COMPLETED",
              .write_body = write_good_order, .on_window = on_window, .context = bench}, &result);
     check(bench, "closed loop", result.started, "COMPLETED");
     bench->messages[1] = kafka_messages(bench->options.brokers, "saga.");

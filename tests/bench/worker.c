@@ -14,6 +14,7 @@
 #define BATCH_MAX 1000
 #define RECEIVE_MS 100
 #define PUSH_MS 10
+#define REACH_MS 10000
 #define SERVICES 3
 
 struct options {
@@ -91,7 +92,7 @@ static bool serve(struct worker *worker, struct err *err)
     bool ready = false;
     size_t n;
     while (!service_wait(0)) {
-        if (!kafka_receive(worker->consumer, records, BATCH_MAX, RECEIVE_MS, &n, err))
+        if (!kafka_receive(worker->consumer, records, BATCH_MAX, kafka_open(worker->producer) ? 0 : RECEIVE_MS, &n, err))
             return false;
         if (!ready && kafka_partitions(worker->consumer)) {
             log_line(LOG_INFO, "ready", LOG_INT("partitions", kafka_partitions(worker->consumer)));
@@ -127,6 +128,7 @@ static bool open_worker(struct worker *worker, struct err *err)
                                            .fetch_wait_ms = o->member.fetch_wait_ms};
     return kafka_ensure_topics(o->kafka.brokers, topics, SERVICES + 1, o->member.partitions, err) &&
            (worker->producer = kafka_producer_new(o->kafka.brokers, "bench-worker", on_report, worker, err)) &&
+           (kafka_reachable(worker->producer, REACH_MS) || err_set(err, ERR_RETRY, "Kafka does not answer")) &&
            (worker->consumer = kafka_consumer_new(&config, err));
 }
 

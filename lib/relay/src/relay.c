@@ -527,6 +527,8 @@ static void *run(void *argument)
         if (pull_ms <= clock_mono_ms())
             pull(relay, &pull_ms);
         int64_t due_ms = settle_ms ? settle_ms : handed_due_ms(&relay->handed);
+        if (kafka_open(relay->producer)) /* more than kafka_push waited for: it goes on */
+            due_ms = 0;
         if (sleep_until(relay, earlier(pull_ms, due_ms)))
             pull_ms = relay->failing ? pull_ms : 0;
     }

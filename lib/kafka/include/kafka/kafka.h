@@ -34,7 +34,8 @@ void kafka_producer_free(struct kafka_producer *producer);
  * Any thread. */
 void kafka_send(struct kafka_producer *producer, const struct wire_message *message, void *tag);
 /* Sends what is queued, in few requests, and serves reports until all have come or `timeout_ms` has passed. What is queued
- * meanwhile gathers for the next call: so batches grow with the load, and a lone message goes at once. One thread. */
+ * meanwhile gathers for the next call: so batches grow with the load, and a lone message goes at once. Call it again while
+ * kafka_open is not 0: what it has sent may otherwise lie still for 100 ms. One thread. */
 void kafka_push(struct kafka_producer *producer, int timeout_ms);
 /* How many messages wait for their report. */
 size_t kafka_open(struct kafka_producer *producer);
