@@ -18,12 +18,13 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 /* A message without report, of a topic that is not there for instance, holds the others up no longer than this. */
-#define HOLD_US 5000
+#define HOLD_MS 5
 #define FLUSH_MS 2
 #define TURN_MS 32
+#define TURN_MS 32
 /* After a group of at least so many the next one gathers for so long: a broker's work is by request, not by message. */
-#define GATHER_MIN 4
-#define GATHER_US 5000
+#define GATHER_MIN 64
+#define GATHER_US 2000
 
 struct outgoing {
     struct outgoing *next;
@@ -44,8 +45,7 @@ struct kafka_producer {
     struct outgoing *first, **tail; /* queued */
     atomic_size_t open;             /* queued or sent, without report */
     size_t sent;                    /* of these: sent; the pushing thread's own */
-    int64_t pushed_us;
-    size_t pushed_n; /* messages of the last group */
+    int64_t pushed_ms;
 };
 
 static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
@@ -206,11 +206,9 @@ static bool hand_to_client(struct kafka_producer *producer, struct outgoing *out
 static void send_queued(struct kafka_producer *producer)
 {
     rd_kafka_resp_err_t code;
-    producer->pushed_n = 0;
-    producer->pushed_us = clock_mono_us();
+    producer->pushed_ms = clock_mono_ms();
     for (struct outgoing *outgoing = take_queued(producer), *next; outgoing; outgoing = next) {
         next = outgoing->next;
-        producer->pushed_n++;
         if (hand_to_client(producer, outgoing, &code)) {
             producer->sent++;
             free(outgoing);
@@ -220,28 +218,17 @@ static void send_queued(struct kafka_producer *producer)
     }
 }
 
-/* How long the next group has to wait yet, in milliseconds. */
-static int gathers_for(const struct kafka_producer *producer)
-{
-    int64_t since_us = clock_mono_us() - producer->pushed_us;
-    int64_t wait_us = producer->pushed_n >= GATHER_MIN ? GATHER_US : 0;
-    if (producer->sent && wait_us < HOLD_US)
-        wait_us = HOLD_US;
-    return since_us < wait_us ? (int)((wait_us - since_us + 999) / 1000) : 0;
-}
-
 /* rd_kafka_flush has the client's thread send at once what is there, and serves reports. */
 void kafka_push(struct kafka_producer *producer, int timeout_ms)
 {
     int64_t until_ms = clock_mono_ms() + timeout_ms;
     do {
-        int wait_ms = gathers_for(producer);
-        if (!wait_ms)
+        if (!producer->sent || clock_mono_ms() - producer->pushed_ms >= HOLD_MS)
             send_queued(producer);
         if (producer->sent)
             rd_kafka_flush(producer->client, FLUSH_MS);
         else
-            rd_kafka_poll(producer->client, wait_ms);
+            rd_kafka_poll(producer->client, 0);
     } while (atomic_load(&producer->open) && clock_mono_ms() < until_ms);
 }
 
