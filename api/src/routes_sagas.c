@@ -258,16 +258,26 @@ static void read_input(struct starting *s, const json_t *body, struct problems *
     s->start.input = s->input = text.data;
 }
 
-/* NULL once the engine has it, otherwise what stands in the way. */
-static const char *submit(struct engine *engine, struct starting *s)
+/* NULL once the engine has it, otherwise what stands in the way, and the status that says so. */
+static const char *submit(struct engine *engine, struct starting *s, int *status)
 {
     struct engine_health health;
+    *status = 503;
     if (!engine)
         return "the engine is not running yet";
     engine_health(engine, &health);
     if (!health.relaying)
         return "Kafka is not available, commands wait in the outbox";
-    return engine_submit(engine, &s->start) ? NULL : "too many starts are waiting";
+    switch (engine_submit(engine, &s->start)) {
+    case SUBMIT_TAKEN:
+        return NULL;
+    case SUBMIT_BUSY:
+        *status = 429;
+        return "more is accepted than can be done: the sagas under way go first";
+    case SUBMIT_STOPPED:
+        break;
+    }
+    return "the engine stops";
 }
 
 void sagas_start(struct call *call)
@@ -294,12 +304,13 @@ void sagas_start(struct call *call)
     read_key(s, body, &problems);
     read_input(s, body, &problems);
     json_decref(body);
-    const char *obstacle = problems.n ? NULL : submit(engine, s);
+    int status = 422;
+    const char *obstacle = problems.n ? NULL : submit(engine, s, &status);
     if (!problems.n && !obstacle)
         return;
     free_starting(s);
     if (obstacle)
-        call_problem(call, 503, "unavailable", "The saga was not accepted", obstacle, NULL);
+        call_problem(call, status, status == 429 ? "overloaded" : "unavailable", "The saga was not accepted", obstacle, NULL);
     else
         call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
 }

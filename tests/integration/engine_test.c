@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/engine.h"
@@ -208,7 +209,7 @@ static struct start submit(const char *definition_name, const char *input, const
     struct start start = {.definition = definition_name, .input = input, .input_len = strlen(input),
                           .idempotency_key = key, .done = on_start};
     atomic_store(&answered, 0);
-    ck_assert(engine_submit(engine, &start));
+    ck_assert_int_eq(engine_submit(engine, &start), SUBMIT_TAKEN);
     await_count(&answered, 1);
     return start;
 }
@@ -282,7 +283,7 @@ START_TEST(keys_and_definitions_are_answered)
     for (int i = 0; i < 40; i++) {
         twins[i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input), .idempotency_key = "k2",
                                   .done = on_start};
-        ck_assert(engine_submit(engine, &twins[i]));
+        ck_assert_int_eq(engine_submit(engine, &twins[i]), SUBMIT_TAKEN);
     }
     await_count(&answered, 40);
     int created = 0;
@@ -310,6 +311,41 @@ static void send_raw(const char *value, size_t len, const char *saga_id, const c
     ck_assert_int_eq((int)kafka_open(producer), 0);
     kafka_producer_free(producer);
 }
+
+/* Submits until the engine says `wanted`; the starts that it takes meanwhile may be answered later. */
+static void submit_until(enum submit_result wanted)
+{
+    static struct start starts[20000];
+    static size_t used;
+    int64_t deadline = clock_mono_ms() + 30000;
+    while (used < sizeof starts / sizeof starts[0] && clock_mono_ms() < deadline) {
+        struct start *start = &starts[used++];
+        *start = (struct start){.definition = "nobody-has-this", .input = "{}", .input_len = 2, .done = on_start};
+        if (engine_submit(engine, start) == wanted)
+            return;
+        usleep(5000);
+    }
+    ck_abort_msg("the engine never said %d", (int)wanted);
+}
+
+START_TEST(starts_wait_while_replies_do)
+{
+    enum { N = 20000 };
+    char topic[WIRE_TOPIC_MAX];
+    log_init("engine_test", LOG_ERROR, false); /* a line for each of them helps nobody */
+    open_world();
+    struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "raw", ignore_report, NULL, &err);
+    struct wire_message junk = {.topic = wire_topic(name, "reply", topic), .value = "junk", .value_len = 4};
+    for (int i = 0; i < N; i++)
+        kafka_send(producer, &junk, NULL);
+    kafka_push(producer, 20000);
+    ck_assert_int_eq((int)kafka_open(producer), 0);
+    kafka_producer_free(producer);
+    submit_until(SUBMIT_BUSY);
+    submit_until(SUBMIT_TAKEN);
+    close_world();
+}
+END_TEST
 
 START_TEST(bad_replies_go_to_the_dead_letters_and_the_rest_goes_on)
 {
@@ -363,7 +399,7 @@ START_TEST(a_stopped_engine_goes_on_where_it_was)
     atomic_store(&answered, 0);
     for (int i = 0; i < N; i++) {
         starts[i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input), .done = on_start};
-        ck_assert(engine_submit(engine, &starts[i]));
+        ck_assert_int_eq(engine_submit(engine, &starts[i]), SUBMIT_TAKEN);
     }
     await_count(&answered, N);
     for (int i = 0; i < 3; i++) {
@@ -425,7 +461,7 @@ START_TEST(two_copies_agree_on_every_key)
         for (int copy = 0; copy < 2; copy++) {
             starts[copy][i] = (struct start){.definition = "d", .input = input, .input_len = strlen(input),
                                              .idempotency_key = keys[i], .done = on_start};
-            ck_assert(engine_submit(copies[copy], &starts[copy][i]));
+            ck_assert_int_eq(engine_submit(copies[copy], &starts[copy][i]), SUBMIT_TAKEN);
         }
     }
     await_count(&answered, 2 * N);
@@ -449,6 +485,7 @@ static const TTest **const tests[] = {
     &sagas_run_to_their_end,
     &keys_and_definitions_are_answered,
     &bad_replies_go_to_the_dead_letters_and_the_rest_goes_on,
+    &starts_wait_while_replies_do,
     &a_stopped_engine_goes_on_where_it_was,
     NULL,
 };

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "apply.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wake.h"
 
 #define STARTS_MAX 20000
 #define REPORTS_MAX 10000
+#define BEHIND_MAX_MS 300 /* for longer than this replies do not pile up while starts are accepted */
 #define LATE_MS 1000 /* a command that waited longer in the outbox has its timeout counted anew */
 
 static bool make_topics(struct engine *engine, struct err *err)
@@ -129,9 +131,14 @@ void engine_free(struct engine *engine)
     free(engine);
 }
 
-bool engine_submit(struct engine *engine, struct start *start)
+enum submit_result engine_submit(struct engine *engine, struct start *start)
 {
-    return queue_push(engine->starts, start);
+    int64_t since_ms = atomic_load(&engine->behind_since_ms);
+    if (since_ms && clock_mono_ms() - since_ms > BEHIND_MAX_MS)
+        return SUBMIT_BUSY;
+    if (queue_push(engine->starts, start))
+        return SUBMIT_TAKEN;
+    return queue_closed(engine->starts) ? SUBMIT_STOPPED : SUBMIT_BUSY;
 }
 
 void engine_health(struct engine *engine, struct engine_health *health)

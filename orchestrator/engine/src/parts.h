@@ -36,6 +36,7 @@ struct engine {
     int watches_fd;
 
     atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;
+    atomic_llong behind_since_ms; /* replies wait since then; 0: they do not */
     atomic_ullong started, ended, replies, dead_letters, set_aside;
 };
 

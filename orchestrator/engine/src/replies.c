@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "service/carrier.h"
@@ -176,6 +177,15 @@ static void free_records(struct batch *batch)
     batch->records_n = 0;
 }
 
+/* Batches that come full mean that more waits behind them. */
+static void note_backlog(struct engine *engine, size_t received)
+{
+    if (received < BATCH_MAX)
+        atomic_store(&engine->behind_since_ms, 0);
+    else if (!atomic_load(&engine->behind_since_ms))
+        atomic_store(&engine->behind_since_ms, clock_mono_ms());
+}
+
 /* Consumes until the engine stops or the consumer is lost. */
 static bool consume(struct engine *engine, struct kafka_consumer *consumer, struct batch *batch, struct err *err)
 {
@@ -183,6 +193,7 @@ static bool consume(struct engine *engine, struct kafka_consumer *consumer, stru
         if (!kafka_receive(consumer, batch->records, BATCH_MAX, RECEIVE_MS, &batch->records_n, err))
             return false;
         atomic_store(&engine->consuming, kafka_partitions(consumer) > 0);
+        note_backlog(engine, batch->records_n);
         if (batch->records_n && process(batch)) {
             fault_point("engine.before_offsets");
             kafka_done(consumer, batch->records, batch->records_n);

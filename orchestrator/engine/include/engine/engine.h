@@ -80,8 +80,13 @@ struct start {
     struct uuid id;           /* out, also for START_EXISTS, START_CONFLICT and START_UNKNOWN */
     char reason[200];         /* out, for people */
 };
-/* False when the queue is full or the engine stops: `done` will not be called. Any thread. */
-MUST_CHECK bool engine_submit(struct engine *engine, struct start *start);
+enum submit_result {
+    SUBMIT_TAKEN,
+    SUBMIT_BUSY,    /* too many starts wait, or replies do: what was accepted goes first. Ask again later */
+    SUBMIT_STOPPED, /* the engine stops */
+};
+/* Unless it is taken, `done` will not be called. Any thread. */
+MUST_CHECK enum submit_result engine_submit(struct engine *engine, struct start *start);
 
 struct engine_health {
     bool database;   /* the last batch of every thread reached it */
