@@ -36,7 +36,7 @@ static bool reserve(struct buf *buf, size_t extra)
     size_t need = buf->len + extra + 1;
     if (need <= buf->cap)
         return true;
-    size_t cap = buf->cap ? buf->cap : 64;
+    size_t cap = buf->cap ? buf->cap : 256;
     while (cap < need)
         cap *= 2;
     buf->data = mem_grow(buf->data, cap, 1);
@@ -66,19 +66,22 @@ void buf_char(struct buf *buf, char c)
 
 void buf_printf(struct buf *buf, const char *format, ...)
 {
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    va_list again;
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    size_t room = buf->failed ? 0 : buf->cap - buf->len; /* mostly it fits into what is there */
+    int len = vsnprintf(room ? buf->data + buf->len : NULL, room, format, args);
     va_end(args);
+    bool written = len >= 0 && (size_t)len < room && (size_t)len <= buf->max - buf->len;
+    if (room && !written)
+        buf->data[buf->len] = '\0';
     if (len < 0)
         buf->failed = true;
-    else if (reserve(buf, (size_t)len)) {
-        vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
-        buf->len += (size_t)len;
-    }
+    else if (!written && reserve(buf, (size_t)len))
+        written = vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again) >= 0;
     va_end(again);
+    if (written)
+        buf->len += (size_t)len;
 }
 
 static void json_escape(struct buf *buf, unsigned char c)

@@ -28,6 +28,15 @@ int64_t clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+static char *put_digits(char *out, int number, int digits, char after)
+{
+    for (int i = digits - 1; i >= 0; i--, number /= 10)
+        out[i] = (char)('0' + number % 10);
+    out[digits] = after;
+    return out + digits + 1;
+}
+
+/* By hand, since every message and every entry of history has one. */
 char *clock_format(int64_t real_ms, char out[CLOCK_TEXT_MAX])
 {
     int64_t ms = ((real_ms % 1000) + 1000) % 1000;
@@ -35,8 +44,13 @@ char *clock_format(int64_t real_ms, char out[CLOCK_TEXT_MAX])
     struct tm tm;
     if (!gmtime_r(&seconds, &tm) || tm.tm_year + 1900 > 9999 || tm.tm_year + 1900 < 0)
         memset(&tm, 0, sizeof tm);
-    snprintf(out, CLOCK_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000,
-             (tm.tm_mon + 1) % 100, tm.tm_mday % 100, tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100, (int)ms);
+    char *at = put_digits(out, tm.tm_year + 1900, 4, '-');
+    at = put_digits(at, tm.tm_mon + 1, 2, '-');
+    at = put_digits(at, tm.tm_mday, 2, 'T');
+    at = put_digits(at, tm.tm_hour, 2, ':');
+    at = put_digits(at, tm.tm_min, 2, ':');
+    at = put_digits(at, tm.tm_sec, 2, '.');
+    *put_digits(at, (int)ms, 3, 'Z') = '\0';
     return out;
 }
 

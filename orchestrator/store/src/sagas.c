@@ -271,13 +271,20 @@ static size_t fill_steps(struct pg_params *params, const struct store_change *ch
     return rows;
 }
 
+/* Event and step are names, which need no escaping. */
 static void add_entry(struct buf *out, const struct saga *saga, const struct history_entry *entry)
 {
     char time[CLOCK_TEXT_MAX];
-    buf_printf(out, "%s{\"at\":\"%s\",\"event\":\"%s\"", out->len > 1 ? "," : "", clock_format(entry->at_ms, time),
-               entry->event);
-    if (entry->step >= 0)
-        buf_printf(out, ",\"step\":\"%s\"", saga->definition->steps[entry->step].name);
+    buf_str(out, out->len > 1 ? ",{\"at\":\"" : "{\"at\":\"");
+    buf_str(out, clock_format(entry->at_ms, time));
+    buf_str(out, "\",\"event\":\"");
+    buf_str(out, entry->event);
+    buf_char(out, '"');
+    if (entry->step >= 0) {
+        buf_str(out, ",\"step\":\"");
+        buf_str(out, saga->definition->steps[entry->step].name);
+        buf_char(out, '"');
+    }
     if (entry->attempt)
         buf_printf(out, ",\"attempt\":%d", entry->attempt);
     if (entry->detail) {
