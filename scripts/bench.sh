@@ -55,6 +55,8 @@ run_bench() { # bin-dir arguments...
         --smoke) keep_result=false ;;
         esac
     done
+    case " $* " in *" --help "*) exec "$bin/bench" --help ;; esac
+    "$bin/bench" --version "$@" >/dev/null || return 2 # says what is wrong with the arguments before anything is started
     scripts/servers.sh destroy "$BENCH"
     trap stop_bench EXIT
     SAGA_PG_SETTINGS=$BENCH_PG_SETTINGS scripts/servers.sh up "$BENCH" 0 0
