@@ -46,6 +46,8 @@ struct kafka_producer {
     atomic_size_t open;             /* queued or sent, without report */
     size_t sent;                    /* of these: sent; the pushing thread's own */
     int64_t pushed_ms;
+    rd_kafka_topic_t **topics; /* used so far; the pushing thread's own */
+    size_t topics_n;
 };
 
 static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
@@ -155,6 +157,9 @@ void kafka_producer_free(struct kafka_producer *producer)
     rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     while (rd_kafka_flush(producer->client, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
         ; /* every report comes, as message.timeout.ms at the latest, and may be waited for by its tag's owner */
+    for (size_t i = 0; i < producer->topics_n; i++)
+        rd_kafka_topic_destroy(producer->topics[i]);
+    free(producer->topics);
     rd_kafka_destroy(producer->client);
     pthread_mutex_destroy(&producer->lock);
     close(producer->fd);
@@ -193,10 +198,31 @@ void kafka_send(struct kafka_producer *producer, const struct wire_message *mess
         wake_ring(producer->fd);
 }
 
+/* A topic opened by hand is asked for at once; one that the client meets in a message only, with its next round of questions
+ * a second later. NULL for a name that no topic can have. */
+static rd_kafka_topic_t *find_topic(struct kafka_producer *producer, const char *name)
+{
+    for (size_t i = 0; i < producer->topics_n; i++) {
+        if (strcmp(rd_kafka_topic_name(producer->topics[i]), name) == 0)
+            return producer->topics[i];
+    }
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->client, name, NULL);
+    if (!topic)
+        return NULL;
+    producer->topics = mem_grow(producer->topics, producer->topics_n + 1, sizeof(rd_kafka_topic_t *));
+    producer->topics[producer->topics_n++] = topic;
+    return topic;
+}
+
 /* The client library takes over the value and the headers; false when it refuses. */
 static bool hand_to_client(struct kafka_producer *producer, struct outgoing *outgoing, rd_kafka_resp_err_t *code)
 {
-    *code = rd_kafka_producev(producer->client, RD_KAFKA_V_TOPIC(outgoing->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_FREE),
+    rd_kafka_topic_t *topic = find_topic(producer, outgoing->topic);
+    if (!topic) {
+        *code = RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+        return false;
+    }
+    *code = rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_FREE),
                               RD_KAFKA_V_KEY(outgoing->key, outgoing->key_len),
                               RD_KAFKA_V_VALUE(outgoing->value, outgoing->value_len),
                               RD_KAFKA_V_HEADERS(outgoing->headers), RD_KAFKA_V_OPAQUE(outgoing->tag), RD_KAFKA_V_END);
