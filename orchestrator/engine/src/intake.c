@@ -19,11 +19,16 @@
 #define LOOK_PAUSE_MS 200
 #define RACE_TRIES 5
 
+struct entry {
+    struct start *start; /* NULL once it is answered */
+    struct saga *saga;   /* while it is being made, else NULL */
+    struct uuid id;
+    bool watched; /* the start's watch is among the engine's */
+};
+
 struct batch {
     struct applier *applier;
-    struct start *starts[BATCH_MAX];
-    struct saga *sagas[BATCH_MAX]; /* of the starts that are still to be made, else NULL */
-    bool watched[BATCH_MAX]; /* the start's watch is among the engine's */
+    struct entry entries[BATCH_MAX];
     size_t n;
 };
 
@@ -42,24 +47,24 @@ static void answer(struct start *start, enum start_result result, const char *re
     start->done(start);
 }
 
-/* Answers the start at `i` and forgets it. A saga that was made and is watched is reported by its watch, and perhaps has
- * been already: then the start is not ours any more. */
+/* Answers the start and forgets it, unless its watch has it: a saga that was made and is watched is reported by its watch,
+ * and perhaps has been already, even if we do not know that it was made. Then the start is gone. */
 static void settle(struct batch *batch, size_t i, enum start_result result, const char *reason)
 {
     struct engine *engine = batch->applier->engine;
-    struct start *start = batch->starts[i];
-    bool watched = batch->watched[i];
-    if (watched && result == START_CREATED)
-        watches_committed(engine, &batch->sagas[i]->id);
-    else if (watched)
-        watches_forget(engine, start->watch);
-    if (batch->sagas[i])
-        saga_release(batch->sagas[i]);
-    batch->sagas[i] = NULL;
-    batch->starts[i] = NULL;
-    batch->watched[i] = false;
-    if (!watched || result != START_CREATED)
-        answer(start, result, reason);
+    struct entry entry = batch->entries[i];
+    bool ours = true;
+    if (entry.watched && result == START_CREATED) {
+        watches_committed(engine, &entry.id);
+        ours = false;
+    } else if (entry.watched) {
+        ours = watches_forget(engine, &entry.id);
+    }
+    if (entry.saga)
+        saga_release(entry.saga);
+    batch->entries[i] = (struct entry){0};
+    if (ours)
+        answer(entry.start, result, reason);
 }
 
 static bool same_content(const struct start *start, const struct store_key_view *view)
@@ -75,8 +80,8 @@ static bool same_content(const struct start *start, const struct store_key_view 
 
 static void settle_by_key(struct batch *batch, size_t i, const struct store_key_view *view)
 {
-    batch->starts[i]->id = view->id;
-    if (same_content(batch->starts[i], view))
+    batch->entries[i].start->id = view->id;
+    if (same_content(batch->entries[i].start, view))
         settle(batch, i, START_EXISTS, "");
     else
         settle(batch, i, START_CONFLICT, "the idempotency key belongs to a saga with another definition or input");
@@ -89,9 +94,9 @@ static bool settle_known_keys(struct batch *batch, struct err *err)
     const char **keys = arena_array(arena, batch->n, sizeof *keys);
     size_t *index = arena_array(arena, batch->n, sizeof *index), n = 0;
     for (size_t i = 0; i < batch->n; i++) {
-        if (!batch->starts[i] || !batch->starts[i]->idempotency_key)
+        if (!batch->entries[i].start || !batch->entries[i].start->idempotency_key)
             continue;
-        keys[n] = batch->starts[i]->idempotency_key;
+        keys[n] = batch->entries[i].start->idempotency_key;
         index[n++] = i;
     }
     if (!n)
@@ -110,10 +115,10 @@ static bool settle_known_keys(struct batch *batch, struct err *err)
 static bool find_definitions(struct batch *batch, const struct definition **out, struct err *err)
 {
     for (size_t i = 0; i < batch->n; i++) {
-        const struct start *start = batch->starts[i];
+        const struct start *start = batch->entries[i].start;
         out[i] = NULL;
         for (size_t k = 0; start && k < i && !out[i]; k++) {
-            const struct start *earlier = batch->starts[k];
+            const struct start *earlier = batch->entries[k].start;
             if (earlier && out[k] && earlier->version == start->version && strcmp(earlier->definition, start->definition) == 0)
                 out[i] = out[k];
         }
@@ -142,14 +147,14 @@ static struct saga *new_saga(struct arena *arena, const struct start *start, con
 }
 
 /* Before the commit, so that no end can come before its watch. */
-static void expect_end(struct batch *batch, size_t i)
+static void expect_end(struct engine *engine, struct entry *entry)
 {
-    struct watch *watch = batch->starts[i]->watch;
-    if (!watch || batch->watched[i])
+    struct watch *watch = entry->start->watch;
+    if (!watch || entry->watched)
         return;
-    watch->id = batch->starts[i]->id;
-    watches_expect(batch->applier->engine, watch);
-    batch->watched[i] = true;
+    watch->id = entry->id;
+    watches_expect(engine, watch);
+    entry->watched = true;
 }
 
 /* Makes the sagas of the starts that are left and writes them. */
@@ -163,12 +168,12 @@ static bool make_sagas(struct batch *batch, struct err *err)
         return false;
     int64_t now_ms = clock_real_ms(), begun_ms = clock_mono_ms();
     for (size_t i = 0; i < batch->n; i++) {
-        if (!batch->starts[i])
+        if (!batch->entries[i].start)
             continue;
         struct effects effects = {.arena = arena, .new_id = uuid_v7};
-        struct saga *saga = new_saga(arena, batch->starts[i], definitions[i]);
-        batch->sagas[i] = saga;
-        expect_end(batch, i);
+        struct saga *saga = new_saga(arena, batch->entries[i].start, definitions[i]);
+        batch->entries[i].saga = saga;
+        expect_end(batch->applier->engine, &batch->entries[i]);
         machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, &effects);
         changes[changes_n++] = (struct store_change){
             .saga = saga, .is_new = true, .history = effects.history,
@@ -181,7 +186,7 @@ static bool make_sagas(struct batch *batch, struct err *err)
 static void settle_created(struct batch *batch, size_t i)
 {
     struct engine *engine = batch->applier->engine;
-    struct saga *saga = batch->sagas[i];
+    struct saga *saga = batch->entries[i].saga;
     atomic_fetch_add(&engine->started, 1);
     if (saga_ended(saga->state))
         tell_end(engine, saga);
@@ -196,14 +201,14 @@ static void settle_in_doubt(struct batch *batch)
     struct err err;
     bool known = false;
     for (size_t i = 0; i < batch->n; i++)
-        ids[i] = batch->starts[i] ? batch->starts[i]->id : (struct uuid){{0}};
+        ids[i] = batch->entries[i].id;
     for (int tries = 0; tries < LOOK_TRIES && !known; tries++) {
         known = store_exist(batch->applier->pg, ids, batch->n, exists, &err);
         if (!known)
             poll(NULL, 0, LOOK_PAUSE_MS);
     }
     for (size_t i = 0; i < batch->n; i++) {
-        if (!batch->starts[i])
+        if (!batch->entries[i].start)
             continue;
         if (exists[i])
             settle_created(batch, i);
@@ -215,7 +220,7 @@ static void settle_in_doubt(struct batch *batch)
 static void settle_all(struct batch *batch, enum start_result result, const char *reason)
 {
     for (size_t i = 0; i < batch->n; i++) {
-        if (batch->starts[i])
+        if (batch->entries[i].start)
             settle(batch, i, result, reason);
     }
 }
@@ -226,9 +231,9 @@ static void process(struct batch *batch);
 static void drop_sagas(struct batch *batch)
 {
     for (size_t i = 0; i < batch->n; i++) {
-        if (batch->sagas[i])
-            saga_release(batch->sagas[i]);
-        batch->sagas[i] = NULL;
+        if (batch->entries[i].saga)
+            saga_release(batch->entries[i].saga);
+        batch->entries[i].saga = NULL;
     }
 }
 
@@ -238,10 +243,8 @@ static void split(struct batch *batch, const struct err *err)
     size_t left = 0;
     drop_sagas(batch);
     for (size_t i = 0; i < batch->n; i++) {
-        if (!batch->starts[i])
-            continue;
-        batch->watched[left] = batch->watched[i];
-        batch->starts[left++] = batch->starts[i];
+        if (batch->entries[i].start)
+            batch->entries[left++] = batch->entries[i];
     }
     batch->n = left;
     if (left == 1) {
@@ -254,8 +257,7 @@ static void split(struct batch *batch, const struct err *err)
     for (size_t part = 0; part < 2; part++) {
         size_t first = part ? left / 2 : 0, end = part ? left : left / 2;
         *half = (struct batch){.applier = batch->applier, .n = end - first};
-        memcpy(half->starts, batch->starts + first, half->n * sizeof half->starts[0]);
-        memcpy(half->watched, batch->watched + first, half->n * sizeof half->watched[0]);
+        memcpy(half->entries, batch->entries + first, half->n * sizeof half->entries[0]);
         process(half);
     }
     free(half);
@@ -273,7 +275,7 @@ static void process(struct batch *batch)
             fault_point("intake.after_commit");
             atomic_store(&engine->intake_healthy, true);
             for (size_t i = 0; i < batch->n; i++) {
-                if (batch->starts[i])
+                if (batch->entries[i].start)
                     settle_created(batch, i);
             }
             return;
@@ -296,7 +298,7 @@ static void process(struct batch *batch)
 static bool has_key(const struct batch *batch, const char *key)
 {
     for (size_t i = 0; i < batch->n && key; i++) {
-        const char *other = batch->starts[i]->idempotency_key;
+        const char *other = batch->entries[i].start->idempotency_key;
         if (other && strcmp(other, key) == 0)
             return true;
     }
@@ -314,9 +316,7 @@ static void fill(struct batch *batch, struct start **taken, size_t n, struct sta
             continue;
         }
         taken[i]->id = uuid_v7();
-        batch->starts[batch->n] = taken[i];
-        batch->watched[batch->n] = false;
-        batch->sagas[batch->n++] = NULL;
+        batch->entries[batch->n++] = (struct entry){.start = taken[i], .id = taken[i]->id};
     }
 }
 

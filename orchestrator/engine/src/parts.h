@@ -47,11 +47,12 @@ void *watches_run(void *engine);
 
 /* Any thread: the saga ended or stalled. `saga` NULL: how is not known here. */
 void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga);
-/* Any thread. Watches a saga that is about to be committed; afterwards the one or the other, without touching the watch of a
- * saga that was committed: it may be over already. */
+/* Any thread. Watches a saga that is about to be committed. */
 void watches_expect(struct engine *engine, struct watch *watch);
+/* What became of it; by its id, since the watch of a saga that was committed may be over already. watches_forget is false
+ * then, and the watch has been told. */
 void watches_committed(struct engine *engine, const struct uuid *id);
-void watches_forget(struct engine *engine, struct watch *watch);
+bool watches_forget(struct engine *engine, const struct uuid *id);
 /* Any thread: a saga must be woken at `wake_ms`. */
 void timers_hint(struct engine *engine, int64_t wake_ms);
 /* Any thread: applied soon by the timers' thread, which frees it. Made of one allocation. */

@@ -123,17 +123,12 @@ void watches_committed(struct engine *engine, const struct uuid *id)
     pthread_mutex_unlock(&engine->watches_lock);
 }
 
-void watches_forget(struct engine *engine, struct watch *watch)
+bool watches_forget(struct engine *engine, const struct uuid *id)
 {
     pthread_mutex_lock(&engine->watches_lock);
-    for (struct watch **at = bucket(engine, &watch->id); *at; at = &(*at)->next) {
-        if (*at != watch)
-            continue;
-        *at = watch->next;
-        engine->watches_n--;
-        break;
-    }
+    struct watch *taken = take_from(engine, bucket(engine, id), has_id, id, NULL);
     pthread_mutex_unlock(&engine->watches_lock);
+    return taken != NULL;
 }
 
 /* Some of the sagas that are watched and were not looked at yet. */
