@@ -342,12 +342,13 @@ static uint64_t insert_leased(int number, int64_t lease_ms, struct uuid *id)
     return tid;
 }
 
-static void hand_over(struct relay *relay, int number, int64_t begun_ms)
+/* The row and the message tell different numbers, so that what arrives tells which of them was sent. */
+static void hand_over(struct relay *relay, int in_row, int in_message, int64_t begun_ms)
 {
     char value[16];
     struct uuid id;
-    uint64_t tid = insert_leased(number, RELAY_LEASE_MS, &id);
-    snprintf(value, sizeof value, "%d", number);
+    uint64_t tid = insert_leased(in_row, RELAY_LEASE_MS, &id);
+    snprintf(value, sizeof value, "%d", in_message);
     struct wire_message message = {.topic = topic, .key = "key", .key_len = 3, .value = value, .value_len = strlen(value)};
     relay_hand_over(relay, &id, tid, &message, begun_ms);
 }
@@ -358,9 +359,9 @@ START_TEST(what_is_handed_over_is_sent_once_and_deleted)
     open_world();
     struct relay *relay = start_relay(100000);
     for (int i = 0; i < 50; i++)
-        hand_over(relay, i, clock_mono_ms());
+        hand_over(relay, 50, i, clock_mono_ms());
     await_empty();
-    hand_over(relay, 50, clock_mono_ms() - RELAY_LEASE_MS); /* too late: given back, and pulled */
+    hand_over(relay, 50, 0, clock_mono_ms() - RELAY_LEASE_MS); /* too late: given back, and pulled */
     await_empty();
     relay_free(relay);
     read_topic(topic, seen, 51);
