@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "bench/load.h"
-#include "bench/measure.h"
+#include "load.h"
+#include "measure.h"
 #include "service/service.h"
 
 #define PROCESSES_MAX CONF_LIST_MAX
@@ -398,9 +398,11 @@ static void put_ratios(struct bench *bench)
         return;
     double per_s = (bench->limits[0][0] + bench->limits[1][0]) / 2, ms = (bench->limits[0][1] + bench->limits[1][1]) / 2;
     put(bench->result, "limit_per_s", per_s, 1);
-    put(bench->result, "ratio_to_limit", bench->per_s / per_s, 3);
+    if (bench->per_s > 0)
+        put(bench->result, "ratio_to_limit", bench->per_s / per_s, 3);
     put(bench->result, "limit_e2e_p50_ms", ms, 2);
-    put(bench->result, "lone_ratio", bench->lone_ms / ms, 2);
+    if (bench->lone_ms > 0)
+        put(bench->result, "lone_ratio", bench->lone_ms / ms, 2);
 }
 
 /* ---- set-up ---- */

@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "base/wake.h"
-#include "bench/samples.h"
+#include "samples.h"
 #include "pg/pg.h"
 #include "service/service.h"
 

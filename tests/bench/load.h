@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "bench/samples.h"
+#include "samples.h"
 
 enum load_kind {
     LOAD_WAIT,   /* one request a saga: start it and wait for its end */

@@ -445,14 +445,6 @@ static void warm_up(struct relay *relay)
     (void)kafka_reachable(relay->producer, WARM_UP_MS);
 }
 
-static void note(struct relay *relay, bool ok, const struct err *err)
-{
-    if (ok)
-        note_success(relay);
-    else
-        note_failure(relay, err);
-}
-
 /* Sleeps until a wake-up, a report, or `until_ms`; true when it was woken to look for rows. */
 static bool sleep_until(struct relay *relay, int64_t until_ms)
 {
@@ -474,7 +466,10 @@ static void pull(struct relay *relay, int64_t *next_ms)
     struct err err;
     bool more = false;
     bool ok = round_trip(relay, &more, &err);
-    note(relay, ok, &err);
+    if (ok)
+        note_success(relay);
+    else
+        note_failure(relay, &err);
     *next_ms = more && ok ? 0 : clock_mono_ms() + (ok ? relay->config.poll_ms : PAUSE_MS);
 }
 
