@@ -120,6 +120,11 @@ static struct store_change start(struct saga *saga, int64_t now_ms, const char *
     return change;
 }
 
+static bool save(struct store_change *changes, size_t n)
+{
+    return store_save(pg, changes, n, &(struct store_terms){0}, &err);
+}
+
 static struct saga *load_one(const struct uuid *id)
 {
     struct saga *sagas;
@@ -136,10 +141,10 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
     struct store_change change = start(saga, clock_real_ms(), "key-1");
-    OK(store_save(pg, &change, 1, 0, &err));
+    OK(save(&change, 1));
     saga = load_one(&id);
     ck_assert_int_eq(saga->steps[0].state, STEP_RUNNING);
-    ck_assert_int_eq(saga->history_n, 1);
+    ck_assert_int_eq(saga->version, 1);
     ck_assert_str_eq(saga->input, "{\"n\":19.99}");
     ck_assert_int_gt(saga->wake_ms, 0);
     bool waits[1];
@@ -151,7 +156,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     ck_assert(!waits[0]);
     change = apply(saga, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
                                          .output = "{\"id\":7}", .output_len = 8}, clock_real_ms());
-    OK(store_save(pg, &change, 1, 0, &err));
+    OK(store_save(pg, &change, 1, &(struct store_terms){.begun = true}, &err));
     saga = load_one(&id);
     ck_assert_int_eq(saga->steps[0].state, STEP_SUCCEEDED);
     ck_assert_str_eq(saga->steps[0].output, "{\"id\":7}");
@@ -159,7 +164,7 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     ck_assert_int_eq(saga->steps[1].attempt, 1);
     change = apply(saga, &(struct event){.type = EVENT_REPLY, .step = 1, .round = 1, .attempt = 1,
                                          .outcome = OUTCOME_FAILED, .error = "{\"code\":\"no\"}"}, clock_real_ms());
-    OK(store_save(pg, &change, 1, 0, &err));
+    OK(save(&change, 1));
 
     struct store_saga_view view, *list;
     struct store_step_row steps[2];
@@ -219,7 +224,7 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
         changes[i] = start(saga, clock_real_ms(), NULL);
     }
     ids[N] = uuid_v7(); /* one that does not exist */
-    OK(store_save(pg, changes, N, 0, &err));
+    OK(save(changes, N));
     for (int round = 0; round < 2; round++) {
         struct saga *sagas;
         size_t n;
@@ -229,7 +234,7 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
             changes[i] = apply(&sagas[i], &(struct event){.type = EVENT_REPLY, .step = round, .round = 1, .attempt = 1,
                                                           .outcome = OUTCOME_SUCCEEDED, .output = "{}", .output_len = 2},
                                clock_real_ms());
-        OK(store_save(pg, changes, n, 0, &err));
+        OK(save(changes, n));
     }
     bool exists[N + 1];
     OK(store_exist(pg, ids, N + 1, exists, &err));
@@ -255,7 +260,7 @@ START_TEST(due_sagas_are_found_in_order)
         struct saga *saga = new_saga();
         ids[i] = saga->id;
         struct store_change change = start(saga, now - 1000 * i, NULL);
-        OK(store_save(pg, &change, 1, 0, &err));
+        OK(save(&change, 1));
     }
     size_t n;
     OK(store_due(pg, now, due, 2, &n, &next, &err));
@@ -274,9 +279,9 @@ START_TEST(a_key_names_one_saga)
     put_definition("1s", 1, true);
     struct saga *first = new_saga(), *second = new_saga();
     struct store_change change = start(first, clock_real_ms(), "one");
-    OK(store_save(pg, &change, 1, 0, &err));
+    OK(save(&change, 1));
     change = start(second, clock_real_ms(), "one");
-    ck_assert(!store_save(pg, &change, 1, 0, &err));
+    ck_assert(!save(&change, 1));
     ck_assert_str_eq(err.code, "23505");
     const char *keys[] = {"none", "one"};
     struct store_key_view views[2];
@@ -295,16 +300,48 @@ START_TEST(a_lost_transaction_writes_nothing)
     struct saga *saga = new_saga();
     struct uuid id = saga->id;
     struct store_change change = start(saga, clock_real_ms(), NULL);
-    OK(store_save(pg, &change, 1, 0, &err));
+    OK(save(&change, 1));
     saga = load_one(&id);
+    bool withdrawn[1];
+    OK(store_withdraw(pg, &id, (const int[]){0}, 1, withdrawn, &err));
+    ck_assert(withdrawn[0]);
     change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
     pg_disconnect(pg);
-    ck_assert(!store_save(pg, &change, 1, 0, &err));
+    ck_assert(!store_save(pg, &change, 1, &(struct store_terms){.begun = true}, &err));
     ck_assert_int_eq(err.kind, ERR_RETRY);
     saga = load_one(&id);
     ck_assert_int_eq(saga->state, SAGA_RUNNING);
-    ck_assert_int_eq(saga->history_n, 1);
-    store_abandon(pg);
+    ck_assert_int_eq(saga->version, 1);
+    bool waits[1];
+    OK(store_unreleased(pg, &id, (const int[]){0}, 1, waits, &err));
+    ck_assert(waits[0]);
+    close_store();
+}
+END_TEST
+
+START_TEST(of_two_who_change_a_saga_one_is_refused)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct saga *saga = new_saga();
+    struct uuid id = saga->id;
+    struct store_change change = start(saga, clock_real_ms(), NULL);
+    OK(save(&change, 1));
+    struct saga *first = load_one(&id), *second = load_one(&id);
+    change = apply(first, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
+    OK(save(&change, 1));
+    change = apply(second, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
+                                           .output = "{}", .output_len = 2}, clock_real_ms());
+    ck_assert(!save(&change, 1));
+    ck_assert(store_is_stale(&err));
+    ck_assert_int_eq(err.kind, ERR_RETRY);
+    ck_assert_int_eq(second->version, 1);
+    second = load_one(&id);
+    ck_assert_int_eq(second->state, SAGA_COMPENSATING);
+    ck_assert_int_eq(second->version, 2);
+    change = apply(second, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
+                                           .output = "{}", .output_len = 2}, clock_real_ms());
+    OK(save(&change, 1));
     close_store();
 }
 END_TEST
@@ -316,6 +353,7 @@ static const TTest **const tests[] = {
     &due_sagas_are_found_in_order,
     &a_key_names_one_saga,
     &a_lost_transaction_writes_nothing,
+    &of_two_who_change_a_saga_one_is_refused,
     NULL,
 };
 static const struct suite_case cases[] = {{"store", tests, 60}};

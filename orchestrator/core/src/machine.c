@@ -46,6 +46,7 @@ static void set_saga(struct move *m, enum saga_state to, const char *entry, cons
     };
     assert(legal[m->saga->state][to]);
     m->saga->state = to;
+    m->saga->changed = true;
     if (saga_ended(to))
         m->saga->ended_ms = m->now_ms;
     if (saga_ended(to) || to == SAGA_STALLED)
@@ -389,6 +390,7 @@ static void apply_cancel(struct move *m)
     if (m->saga->state != SAGA_RUNNING)
         return;
     m->saga->cancelled = true;
+    m->saga->changed = true;
     record(m, "saga_cancelled", -1, 0, m->event->error);
     turn(m, m->event->error);
     advance(m);
@@ -430,6 +432,7 @@ static void set_wake(struct move *m)
     if (wake == saga->wake_ms)
         return;
     saga->wake_ms = wake;
+    saga->changed = true;
     m->effects->changed = true;
 }
 

@@ -9,6 +9,8 @@
 #include "base/fault.h"
 #include "base/mem.h"
 
+#define STALE_TRIES 5
+
 void applier_open(struct applier *applier, struct engine *engine, const char *name)
 {
     *applier = (struct applier){.engine = engine,
@@ -74,10 +76,12 @@ static void hand_over(struct engine *engine, const struct store_change *change, 
     }
 }
 
-bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, struct err *err)
+bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, bool begun,
+                  struct err *err)
 {
     struct engine *engine = applier->engine;
-    if (!store_save(applier->pg, changes, n, engine->relay ? RELAY_LEASE_MS : 0, err))
+    struct store_terms terms = {.lease_ms = engine->relay ? RELAY_LEASE_MS : 0, .begun = begun};
+    if (!store_save(applier->pg, changes, n, &terms, err))
         return false;
     fault_point("engine.before_hand_over");
     for (size_t i = 0; i < n; i++) {
@@ -157,9 +161,10 @@ struct unreleased {
     bool *waits;     /* it still stands there */
     bool *withdrawn; /* it was taken back just now */
     size_t n;
+    bool begun; /* in a transaction that is open */
 };
 
-/* Takes back, in this transaction, the waiting commands of sagas that have turned. */
+/* Takes back, in the transaction that will write what becomes of it, the waiting commands of sagas that have turned. */
 static bool withdraw(struct applier *applier, struct saga *sagas, size_t sagas_n, struct unreleased *all, struct err *err)
 {
     struct uuid *ids = arena_array(&applier->arena, all->n, sizeof *ids);
@@ -173,6 +178,7 @@ static bool withdraw(struct applier *applier, struct saga *sagas, size_t sagas_n
         steps[n] = all->steps[i];
         index[n++] = i;
     }
+    all->begun = n > 0;
     if (n && !store_withdraw(applier->pg, ids, steps, n, done, err))
         return false;
     for (size_t k = 0; k < n; k++)
@@ -266,7 +272,7 @@ static bool apply_loaded(struct applier *applier, struct happening **sorted, siz
             .messages = command_messages(engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("engine.before_commit");
-    if (!save_changes(applier, changes, changes_n, begun_ms, err))
+    if (!save_changes(applier, changes, changes_n, begun_ms, unreleased.begun, err))
         return false;
     fault_point("engine.after_commit");
     for (size_t i = 0; i < changes_n; i++) {
@@ -276,7 +282,7 @@ static bool apply_loaded(struct applier *applier, struct happening **sorted, siz
     return true;
 }
 
-bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+static bool load_and_apply(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
     arena_reset(&applier->arena);
     struct uuid *ids = arena_array(&applier->arena, n, sizeof *ids);
@@ -290,4 +296,14 @@ bool apply_happenings(struct applier *applier, struct happening *happenings, siz
     for (size_t i = 0; i < sagas_n; i++)
         saga_release(&sagas[i]);
     return ok;
+}
+
+bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+{
+    for (int tries = 1;; tries++) {
+        if (load_and_apply(applier, happenings, n, err))
+            return true;
+        if (!store_is_stale(err) || tries == STALE_TRIES)
+            return false;
+    }
 }

@@ -23,7 +23,7 @@ struct applier {
 void applier_open(struct applier *applier, struct engine *engine, const char *name);
 void applier_close(struct applier *applier);
 
-/* All or nothing. Afterwards the relay is woken and whoever waits for an end is told. */
+/* All or nothing. Sagas that somebody else changes at the same time are read again. Afterwards the relay is woken and whoever waits for an end is told. */
 MUST_CHECK bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err);
 
 /* A command on its way: its outbox row, and the message that its process sends by itself. */
@@ -35,8 +35,9 @@ struct outgoing {
 /* The commands' rows and messages, in the arena. */
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
                                        const struct command *commands, int64_t now_ms);
-/* Writes the changes, then the relay and the timers hear of them. `begun_ms`: clock_mono_ms before the transaction. */
-MUST_CHECK bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms,
+/* Writes the changes, in the transaction that store_withdraw has `begun` or in one of their own; then the relay and the
+ * timers hear of them. `begun_ms`: clock_mono_ms before the transaction. */
+MUST_CHECK bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, bool begun,
                              struct err *err);
 /* Whoever waits for the saga's end is told. */
 void tell_end(struct engine *engine, const struct saga *saga);

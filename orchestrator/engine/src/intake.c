@@ -180,7 +180,7 @@ static bool make_sagas(struct batch *batch, struct err *err)
             .messages = command_messages(batch->applier->engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("intake.before_commit");
-    return save_changes(batch->applier, changes, changes_n, begun_ms, err);
+    return save_changes(batch->applier, changes, changes_n, begun_ms, false, err);
 }
 
 static void settle_created(struct batch *batch, size_t i)
@@ -280,7 +280,7 @@ static void process(struct batch *batch)
             }
             return;
         }
-        if (strcmp(err.code, "23505") != 0)
+        if (!store_is_stale(&err))
             break; /* otherwise somebody else used one of the keys just now: look again */
     }
     if (err.kind == ERR_REFUSED) {

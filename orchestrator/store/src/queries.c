@@ -4,7 +4,7 @@
 #include "store/store.h"
 
 #define SAGA_COLUMNS                                                                                                   \
-    "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, history_n"
+    "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at"
 
 static const struct pg_statement saga_get = {"saga_get", "SELECT " SAGA_COLUMNS " FROM saga WHERE id = $1"};
 static const struct pg_statement saga_list = {
@@ -37,8 +37,7 @@ static void read_view(struct arena *arena, const struct pg_rows *rows, size_t ro
                                     .input = text_of(arena, rows, row, 6),
                                     .created_ms = pg_get_time(rows, row, 7),
                                     .ended_ms = pg_get_time(rows, row, 8),
-                                    .deadline_ms = pg_get_time(rows, row, 9),
-                                    .history_n = pg_get_int(rows, row, 10)};
+                                    .deadline_ms = pg_get_time(rows, row, 9)};
 }
 
 bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,

@@ -1,5 +1,6 @@
-/* Loading and saving sagas in batches: one transaction, two round trips, whatever the number of sagas. Until COMMIT
- * nothing has happened; after it the state, its history and its outbox rows are there together. */
+/* Loading and saving sagas in batches: one round trip each, whatever the number of sagas. Nothing is locked in between:
+ * the rows of history, written first and in the order of the sagas' ids, are the locks. Until the commit nothing has
+ * happened; after it the state, its history and its outbox rows are there together. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -8,28 +9,27 @@
 #define ENTRIES_MAX (64u * 1024 * 1024)
 
 /* clang-format off */
-static const struct pg_statement saga_lock = {
-    "saga_lock",
-    "SELECT id, definition, version, state, cancelled, input, history_n, created_at, ended_at, deadline_at, wake_at,"
-    " idempotency_key FROM saga WHERE id = ANY($1) ORDER BY id FOR UPDATE"};
+static const struct pg_statement saga_load = {
+    "saga_load",
+    "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
+    " (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error"
     " FROM step WHERE saga_id = ANY($1) ORDER BY saga_id"};
 static const struct pg_statement saga_insert = {
     "saga_insert",
-    "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, history_n, created_at,"
-    "                  ended_at, deadline_at, wake_at)"
-    " SELECT id, $1, definition, version, state, cancelled, key, input, history_n, created_at, ended_at, deadline_at, wake_at"
-    " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[], $9::bigint[],"
-    "             $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])"
-    " AS t(id, definition, version, state, cancelled, key, input, history_n, created_at, ended_at, deadline_at, wake_at)"};
+    "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at,"
+    "                  deadline_at, wake_at)"
+    " SELECT id, $1, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at"
+    " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[],"
+    "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])"
+    " AS t(id, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at)"};
 static const struct pg_statement saga_update = {
     "saga_update",
-    "UPDATE saga SET state = t.state, cancelled = t.cancelled, history_n = t.history_n, ended_at = t.ended_at,"
-    " deadline_at = t.deadline_at, wake_at = t.wake_at"
-    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])"
-    " AS t(id, state, cancelled, history_n, ended_at, deadline_at, wake_at) WHERE saga.id = t.id"};
+    "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at"
+    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[])"
+    " AS t(id, state, cancelled, ended_at, wake_at) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
     "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error)"
@@ -85,20 +85,19 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
     *saga = (struct saga){.id = pg_get_uuid(rows, row, 0),
                           .definition = definition,
                           .cancelled = pg_get_bool(rows, row, 4),
-                          .history_n = pg_get_int(rows, row, 6),
-                          .created_ms = pg_get_time(rows, row, 7),
-                          .ended_ms = pg_get_time(rows, row, 8),
-                          .deadline_ms = pg_get_time(rows, row, 9),
-                          .wake_ms = pg_get_time(rows, row, 10)};
+                          .created_ms = pg_get_time(rows, row, 6),
+                          .ended_ms = pg_get_time(rows, row, 7),
+                          .deadline_ms = pg_get_time(rows, row, 8),
+                          .wake_ms = pg_get_time(rows, row, 9),
+                          .version = pg_get_int(rows, row, 11)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
-    saga->idempotency_key = keep_text(arena, rows, row, 11, NULL);
+    saga->idempotency_key = keep_text(arena, rows, row, 10, NULL);
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
         return true;
     return err_set(err, ERR_REFUSED, "a saga has the unknown state '%s'", pg_get_text(rows, row, 3, NULL));
 }
 
-/* The definitions come from the catalog after the transaction's own statements, on the same connection. */
 static bool read_sagas(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct pg_rows *rows,
                        struct saga *sagas, struct err *err)
 {
@@ -151,31 +150,23 @@ bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, con
     struct pg_column *column = pg_param_array(&params, PG_UUID);
     for (size_t i = 0; i < n; i++)
         pg_add_uuid(column, &ids[i]);
-    struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&saga_lock, &params, NULL}, {&step_load, &params, NULL}};
-    bool ok = pg_run(pg, calls, 3, err);
+    /* The versions first: a step may then be newer than its saga's version, never older, and is refused when it is saved. */
+    struct pg_call calls[] = {{&saga_load, &params, NULL}, {&step_load, &params, NULL}};
+    bool ok = pg_run(pg, calls, 2, err);
     pg_params_free(&params);
     if (!ok)
         return false;
-    size_t found = pg_rows_count(calls[1].rows);
+    size_t found = pg_rows_count(calls[0].rows);
     struct saga *all = arena_array(arena, found, sizeof *all);
-    ok = read_sagas(pg, arena, catalog, calls[1].rows, all, err) &&
-         read_steps(arena, calls[2].rows, all, found, err);
-    for (size_t i = 0; i < 3; i++)
+    ok = read_sagas(pg, arena, catalog, calls[0].rows, all, err) &&
+         read_steps(arena, calls[1].rows, all, found, err);
+    for (size_t i = 0; i < 2; i++)
         pg_rows_free(calls[i].rows);
-    if (!ok) {
-        store_abandon(pg);
+    if (!ok)
         return false;
-    }
     *sagas = all;
     *sagas_n = found;
     return true;
-}
-
-void store_abandon(struct pg *pg)
-{
-    struct err ignored;
-    if (!pg_call(pg, &PG_ROLLBACK, NULL, NULL, &ignored))
-        pg_disconnect(pg);
 }
 
 /* ---- saving ---- */
@@ -183,11 +174,11 @@ void store_abandon(struct pg *pg)
 static size_t fill_saga_insert(struct pg_params *params, const struct store_change *changes, size_t n)
 {
     static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
-                                         PG_JSON, PG_INT8, PG_TIME, PG_TIME, PG_TIME, PG_TIME};
-    struct pg_column *c[12];
+                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME};
+    struct pg_column *c[11];
     size_t rows = 0;
     pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
-    for (size_t i = 0; i < 12; i++)
+    for (size_t i = 0; i < 11; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -200,11 +191,10 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_int(c[4], saga->cancelled);
         pg_add_text(c[5], saga->idempotency_key);
         pg_add_bytes(c[6], saga->input, saga->input_len);
-        pg_add_int(c[7], saga->history_n);
-        pg_add_time(c[8], saga->created_ms);
-        pg_add_time(c[9], saga->ended_ms);
-        pg_add_time(c[10], saga->deadline_ms);
-        pg_add_time(c[11], saga->wake_ms);
+        pg_add_time(c[7], saga->created_ms);
+        pg_add_time(c[8], saga->ended_ms);
+        pg_add_time(c[9], saga->deadline_ms);
+        pg_add_time(c[10], saga->wake_ms);
         rows++;
     }
     return rows;
@@ -212,22 +202,20 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
 
 static size_t fill_saga_update(struct pg_params *params, const struct store_change *changes, size_t n)
 {
-    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_INT8, PG_TIME, PG_TIME, PG_TIME};
-    struct pg_column *c[7];
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME};
+    struct pg_column *c[5];
     size_t rows = 0;
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 5; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
-        if (changes[i].is_new)
+        if (changes[i].is_new || !saga->changed)
             continue;
         pg_add_uuid(c[0], &saga->id);
         pg_add_text(c[1], saga_state_name(saga->state));
         pg_add_int(c[2], saga->cancelled);
-        pg_add_int(c[3], saga->history_n);
-        pg_add_time(c[4], saga->ended_ms);
-        pg_add_time(c[5], saga->deadline_ms);
-        pg_add_time(c[6], saga->wake_ms);
+        pg_add_time(c[3], saga->ended_ms);
+        pg_add_time(c[4], saga->wake_ms);
         rows++;
     }
     return rows;
@@ -294,28 +282,24 @@ static void add_entry(struct buf *out, const struct saga *saga, const struct his
     buf_char(out, '}');
 }
 
-static size_t fill_history(struct pg_params *params, const struct store_change *changes, size_t n)
+/* A row for every change, also for one that has nothing to tell: it is the saga's next version. */
+static void fill_history(struct pg_params *params, const struct store_change *changes, size_t n)
 {
     struct pg_column *ids = pg_param_array(params, PG_UUID);
     struct pg_column *seqs = pg_param_array(params, PG_INT8);
     struct pg_column *texts = pg_param_array(params, PG_JSON);
     struct buf text = buf_new(ENTRIES_MAX);
-    size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!changes[i].history)
-            continue;
         buf_reset(&text);
         buf_char(&text, '[');
         for (const struct history_entry *entry = changes[i].history; entry; entry = entry->next)
             add_entry(&text, changes[i].saga, entry);
         buf_char(&text, ']');
         pg_add_uuid(ids, &changes[i].saga->id);
-        pg_add_int(seqs, changes[i].saga->history_n);
+        pg_add_int(seqs, changes[i].saga->version + 1);
         pg_add_bytes(texts, buf_text(&text), text.len);
-        rows++;
     }
     buf_free(&text);
-    return rows;
 }
 
 struct outbox_columns {
@@ -380,25 +364,21 @@ bool store_put_messages(struct pg *pg, const struct store_message *messages, str
     return ok;
 }
 
-static bool all_new(const struct store_change *changes, size_t n)
+static bool any_new(const struct store_change *changes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!changes[i].is_new)
-            return false;
+        if (changes[i].is_new)
+            return true;
     }
-    return true;
-}
-
-static void count_history(struct store_change *changes, size_t n, int by)
-{
-    for (size_t i = 0; i < n; i++)
-        changes[i].saga->history_n += changes[i].history ? by : 0;
+    return false;
 }
 
 static void note_saved(struct store_change *changes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct saga *saga = changes[i].saga;
+        saga->version++;
+        saga->changed = false;
         for (size_t k = 0; k < saga->definition->steps_n; k++) {
             saga->steps[k].stored = saga->steps[k].stored || saga->steps[k].changed;
             saga->steps[k].changed = false;
@@ -418,22 +398,24 @@ static void add_call(struct writer *w, const struct pg_statement *statement, con
         w->calls[w->calls_n++] = (struct pg_call){statement, params, NULL};
 }
 
-bool store_save(struct pg *pg, struct store_change *changes, size_t n, int64_t lease_ms, struct err *err)
+bool store_save(struct pg *pg, struct store_change *changes, size_t n, const struct store_terms *terms, struct err *err)
 {
     struct writer w = {0};
-    if (!pg_in_transaction(pg) && !all_new(changes, n)) /* the locks went with the connection */
+    if (terms->begun && !pg_in_transaction(pg)) /* what was done in it is undone */
         return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
-    count_history(changes, n, 1);
-    add_call(&w, &saga_insert, &w.params[0], fill_saga_insert(&w.params[0], changes, n));
-    add_call(&w, &saga_update, &w.params[1], fill_saga_update(&w.params[1], changes, n));
-    add_call(&w, &step_insert, &w.params[2], fill_steps(&w.params[2], changes, n, false));
-    add_call(&w, &step_update, &w.params[3], fill_steps(&w.params[3], changes, n, true));
-    add_call(&w, &history_insert, &w.params[4], fill_history(&w.params[4], changes, n));
-    size_t messages = fill_outbox(&w.params[5], changes, n, lease_ms), outbox_at = w.calls_n;
+    if (!n)
+        return !terms->begun || pg_call(pg, &PG_COMMIT, NULL, NULL, err);
+    fill_history(&w.params[0], changes, n);
+    add_call(&w, &history_insert, &w.params[0], n);
+    add_call(&w, &saga_insert, &w.params[1], fill_saga_insert(&w.params[1], changes, n));
+    add_call(&w, &saga_update, &w.params[2], fill_saga_update(&w.params[2], changes, n));
+    add_call(&w, &step_insert, &w.params[3], fill_steps(&w.params[3], changes, n, false));
+    add_call(&w, &step_update, &w.params[4], fill_steps(&w.params[4], changes, n, true));
+    size_t messages = fill_outbox(&w.params[5], changes, n, terms->lease_ms), outbox_at = w.calls_n;
     add_call(&w, &outbox_insert, &w.params[5], messages);
-    if (pg_in_transaction(pg))
+    if (terms->begun)
         w.calls[w.calls_n++] = (struct pg_call){&PG_COMMIT, NULL, NULL};
-    bool ok = w.calls_n == 0 || pg_run(pg, w.calls, w.calls_n, err);
+    bool ok = pg_run(pg, w.calls, w.calls_n, err);
     if (ok && messages)
         note_places(w.calls[outbox_at].rows, changes, n);
     for (size_t i = 0; i < w.calls_n && ok; i++)
@@ -442,9 +424,14 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, int64_t l
         pg_params_free(&w.params[i]);
     if (ok)
         note_saved(changes, n);
-    else
-        count_history(changes, n, -1);
+    else if (store_is_stale(err) && !any_new(changes, n))
+        err->kind = ERR_RETRY;
     return ok;
+}
+
+bool store_is_stale(const struct err *err)
+{
+    return strcmp(err->code, "23505") == 0;
 }
 
 /* ---- timers ---- */
@@ -473,34 +460,38 @@ bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_t limit, si
     return true;
 }
 
-/* For which of the pairs the statement returns their number. */
-static bool find_pairs(struct pg *pg, const struct pg_statement *statement, const struct uuid *saga_ids,
+/* For which of the pairs the last of the calls returns their number. */
+static bool find_pairs(struct pg *pg, struct pg_call *calls, size_t calls_n, const struct uuid *saga_ids,
                        const int *positions, size_t n, bool *found, struct err *err)
 {
     struct pg_params params = {0};
-    struct pg_rows *rows = NULL;
     struct pg_column *ids = pg_param_array(&params, PG_UUID), *steps = pg_param_array(&params, PG_INT4);
     for (size_t i = 0; i < n; i++) {
         pg_add_uuid(ids, &saga_ids[i]);
         pg_add_int(steps, positions[i]);
         found[i] = false;
     }
-    bool ok = pg_call(pg, statement, &params, &rows, err);
+    calls[calls_n - 1].params = &params;
+    bool ok = pg_run(pg, calls, calls_n, err);
     pg_params_free(&params);
+    const struct pg_rows *rows = calls[calls_n - 1].rows;
     for (size_t i = 0; ok && i < pg_rows_count(rows); i++)
         found[pg_get_int(rows, i, 0) - 1] = true;
-    pg_rows_free(rows);
+    for (size_t i = 0; i < calls_n; i++)
+        pg_rows_free(calls[i].rows);
     return ok;
 }
 
 bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *unreleased,
                       struct err *err)
 {
-    return find_pairs(pg, &command_waits, saga_ids, positions, n, unreleased, err);
+    struct pg_call calls[] = {{&command_waits, NULL, NULL}};
+    return find_pairs(pg, calls, 1, saga_ids, positions, n, unreleased, err);
 }
 
 bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n, bool *withdrawn,
                     struct err *err)
 {
-    return find_pairs(pg, &command_withdraw, saga_ids, positions, n, withdrawn, err);
+    struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&command_withdraw, NULL, NULL}};
+    return find_pairs(pg, calls, 2, saga_ids, positions, n, withdrawn, err);
 }

@@ -1,5 +1,6 @@
 /* The heart: one event changes one saga and yields effects as data. Pure: the same saga, event and time always give the
- * same result. The caller holds the saga's lock, and writes the new state and the effects in one transaction.
+ * same result. The caller writes the new state and the effects in one transaction, which fails if the saga
+ * has another version by then.
  *
  * Step transitions are one table (transitions.c); machine_print() writes it for people. */
 #ifndef CORE_MACHINE_H

@@ -58,10 +58,11 @@ struct saga {
     int64_t deadline_ms; /* 0: none */
     int64_t wake_ms;     /* when to look at it if nothing arrives; may be earlier than needed, never later; 0: never */
     const char *idempotency_key; /* or NULL */
-    int64_t history_n;   /* batches of history written so far; also the saga's version */
+    int64_t version;     /* transactions that changed it so far; also the number of its last row of history */
     const char *input;   /* JSON text */
     size_t input_len;
     json_t *input_value; /* parsed on first use */
+    bool changed;        /* it itself, not its steps: by the machine since it was loaded or saved */
     struct saga_step *steps; /* definition->steps_n of them */
 };
 

@@ -69,16 +69,22 @@ struct store_change {
     struct store_message *messages;
 };
 
-/* Begins a transaction, locks the sagas of `ids` (in any order, without doubles) and reads them, in the order of their ids
- * and without those that do not exist. The sagas and all they point to live in the arena, but for what saga_release
- * drops. The transaction stays open: end it with store_save or store_abandon. */
+/* Reads the sagas of `ids` (in any order, without doubles), in the order of their ids and without those that do not exist.
+ * The sagas and all they point to live in the arena, but for what saga_release drops. Nothing is locked: store_save finds
+ * out when somebody else has changed one meanwhile. */
 MUST_CHECK bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct uuid *ids, size_t n,
                            struct saga **sagas, size_t *sagas_n, struct err *err);
-/* Writes the changes and commits; one round trip. New sagas alone need no open transaction. For `lease_ms` from the beginning
- * of the transaction on, no relay takes the messages' rows and nobody withdraws them: the caller sends them. 0: no lease.
- * Sets the steps' `stored`, the messages' tid, and counts up the sagas' history; on failure the sagas are as they were. */
-MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, int64_t lease_ms, struct err *err);
-void store_abandon(struct pg *pg);
+struct store_terms {
+    int64_t lease_ms; /* for so long no relay takes the messages' rows and nobody withdraws them: the caller sends them */
+    bool begun;       /* within the transaction of store_withdraw, which is committed */
+};
+/* Writes the changes (ordered by saga id, so that writers wait for each other in one order) in one transaction; one round
+ * trip. Sets the steps' `stored`, the messages' tid, and counts up the sagas' versions. On failure the sagas are as they
+ * were; when one of them has another version in the database, or an id or idempotency key of a new one is taken,
+ * store_is_stale(err): ERR_RETRY when all of them were loaded, since loading them again helps, else ERR_REFUSED. */
+MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, const struct store_terms *terms,
+                           struct err *err);
+bool store_is_stale(const struct err *err);
 /* Puts messages into the outbox in a transaction of their own. */
 MUST_CHECK bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err);
 
@@ -87,11 +93,11 @@ MUST_CHECK bool store_put_messages(struct pg *pg, const struct store_message *me
 MUST_CHECK bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_t limit, size_t *n, int64_t *next_ms,
                           struct err *err);
 /* Which of the commands that these steps sent last still stand in the outbox. For each of `n` pairs (saga, position) sets
- * unreleased[i]. Within the transaction of store_load. */
+ * unreleased[i]. */
 MUST_CHECK bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                  bool *unreleased, struct err *err);
 /* Takes those commands out of the outbox that no relay has at this moment: withdrawn[i] tells for each pair whether it was
- * taken. Within the transaction of store_load. */
+ * taken. Begins a transaction, to be committed by store_save. */
 MUST_CHECK bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                bool *withdrawn, struct err *err);
 
@@ -122,7 +128,6 @@ struct store_saga_view {
     const char *idempotency_key; /* or NULL */
     const char *input;
     int64_t created_ms, ended_ms, deadline_ms;
-    int64_t history_n;
 };
 MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
                                bool *found, struct err *err);
