@@ -18,6 +18,7 @@
 #define PROCESSES_MAX CONF_LIST_MAX
 #define END_MS 120000 /* for what a flood has left */
 #define ARTICLES 1000
+#define STATEMENTS_SHOWN 10
 
 struct options {
     struct service_config service;
@@ -59,6 +60,7 @@ struct bench {
     /* at the beginning and at the end of the closed loop's measured time */
     double cpu_s[2][PROCESSES_MAX];
     struct database_counters counters[2];
+    json_t *statements;
     int64_t messages[2];
 
     double per_s, lone_ms; /* what the phases found */
@@ -208,7 +210,8 @@ static void on_window(void *context, bool begins)
     int at = begins ? 0 : 1;
     for (size_t i = 0; i < bench->processes_n; i++)
         bench->cpu_s[at][i] = process_cpu_s(&bench->processes[i]);
-    if (!database_read(bench->pg, &bench->counters[at], &err))
+    if ((begins && !database_reset(bench->pg, &err)) || !database_read(bench->pg, &bench->counters[at], &err) ||
+        (!begins && !database_statements(bench->pg, STATEMENTS_SHOWN, &bench->statements, &err)))
         die("closed loop", err.text);
 }
 
@@ -226,6 +229,12 @@ static void put_costs(struct bench *bench, const struct load_result *result)
     }
     put(cpu, "all", sum, 4);
     json_object_set_new(bench->result, "cpu_s_per_1000", cpu);
+    json_t *statements = json_object(), *ms;
+    const char *text;
+    json_object_foreach(bench->statements, text, ms)
+        put(statements, text, json_number_value(ms) / sagas * 1000, 1);
+    json_object_set_new(bench->result, "statement_ms_per_1000", statements);
+    json_decref(bench->statements);
     put(bench->result, "wal_bytes_per_saga", (double)(b->wal_bytes - a->wal_bytes) / sagas, 0);
     put(bench->result, "sql_statements_per_saga", (double)(b->statements - a->statements) / sagas, 3);
     put(bench->result, "commits_per_saga", (double)(b->commits - a->commits) / sagas, 3);

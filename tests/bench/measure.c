@@ -112,6 +112,32 @@ bool database_prepare(struct pg *pg, struct err *err)
     return true;
 }
 
+bool database_reset(struct pg *pg, struct err *err)
+{
+    static const struct pg_statement reset = {"reset", "SELECT public.pg_stat_statements_reset()"};
+    return pg_call(pg, &reset, NULL, NULL, err);
+}
+
+bool database_statements(struct pg *pg, int limit, json_t **out, struct err *err)
+{
+    static const struct pg_statement read = {
+        "read_statements",
+        "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 30), (sum(total_exec_time) * 1000)::bigint"
+        " FROM public.pg_stat_statements GROUP BY 1 ORDER BY 2 DESC LIMIT $1"};
+    struct pg_params params = {0};
+    struct pg_rows *rows;
+    pg_param_int(&params, PG_INT8, limit);
+    bool ok = pg_call(pg, &read, &params, &rows, err);
+    pg_params_free(&params);
+    if (!ok)
+        return false;
+    *out = json_object();
+    for (size_t i = 0; i < pg_rows_count(rows); i++)
+        json_object_set_new(*out, pg_get_text(rows, i, 0, NULL), json_real((double)pg_get_int(rows, i, 1) / 1000));
+    pg_rows_free(rows);
+    return true;
+}
+
 bool database_read(struct pg *pg, struct database_counters *counters, struct err *err)
 {
     static const struct pg_statement read = {

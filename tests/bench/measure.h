@@ -2,6 +2,7 @@
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,11 @@ struct database_counters {
 };
 /* Makes the extension that counts statements; it must be among the server's shared_preload_libraries. */
 MUST_CHECK bool database_prepare(struct pg *pg, struct err *err);
+/* Forgets what the statements have taken. */
+MUST_CHECK bool database_reset(struct pg *pg, struct err *err);
+/* The `limit` statements that have taken most since then: the beginning of each and its milliseconds, an object for the
+ * caller to release. */
+MUST_CHECK bool database_statements(struct pg *pg, int limit, json_t **out, struct err *err);
 MUST_CHECK bool database_read(struct pg *pg, struct database_counters *counters, struct err *err);
 
 /* How many messages the topics that begin with `prefix` have ever held; -1 when the broker does not say. */

@@ -49,6 +49,7 @@ START_TEST(the_short_benchmark_counts_and_checks_everything)
     check_numbers(result, numbers);
     check_numbers(json_object_get(result, "cpu_s_per_1000"), processes);
     check_numbers(json_object_get(result, "rss_mb"), processes);
+    ck_assert_uint_gt(json_object_size(json_object_get(result, "statement_ms_per_1000")), 5);
     ck_assert(json_number_value(json_object_get(result, "kafka_msgs_per_saga")) >= 6); /* sent twice is not a fault */
     ck_assert_int_eq(json_integer_value(json_object_get(result, "seq_scans")), 0);    /* no plan of a hot statement slips */
     json_decref(result);

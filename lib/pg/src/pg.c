@@ -20,6 +20,7 @@ struct pg {
     char *url, *schema, *application;
     enum pg_profile profile;
     PGconn *conn;
+    uint64_t connects;
     const struct pg_statement *prepared[PREPARED_MAX];
     size_t prepared_n;
 };
@@ -55,6 +56,11 @@ void pg_free(struct pg *pg)
 bool pg_connected(const struct pg *pg)
 {
     return pg->conn && PQstatus(pg->conn) == CONNECTION_OK;
+}
+
+uint64_t pg_connects(const struct pg *pg)
+{
+    return pg->connects;
 }
 
 bool pg_in_transaction(const struct pg *pg)
@@ -327,6 +333,7 @@ bool pg_connect(struct pg *pg, struct err *err)
         err->kind = kind;
         return false;
     }
+    pg->connects++;
     if (prepare_session(pg, err))
         return true;
     pg_disconnect(pg);

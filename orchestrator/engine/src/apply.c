@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "live.h"
 
 #define STALE_TRIES 5
 
@@ -23,6 +24,22 @@ void applier_close(struct applier *applier)
     pg_free(applier->pg);
     catalog_free(applier->catalog);
     arena_free(&applier->arena);
+}
+
+bool applier_begin(struct applier *applier, struct err *err)
+{
+    struct live *live = applier->engine->live;
+    uint64_t epoch = live_epoch(live);
+    bool is_behind = applier->epoch != epoch; /* somebody else's connection was lost */
+    if (is_behind)
+        pg_disconnect(applier->pg);
+    if (!pg_connect(applier->pg, err))
+        return false;
+    if (!is_behind && applier->connects != pg_connects(applier->pg))
+        epoch = live_forget(live);
+    applier->connects = pg_connects(applier->pg);
+    applier->epoch = epoch;
+    return true;
 }
 
 /* ---- from commands to outbox rows ---- */
@@ -84,7 +101,9 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
     if (!store_save(applier->pg, changes, n, &terms, err))
         return false;
     fault_point("engine.before_hand_over");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) { /* before the reply can come */
+        if (engine->config.with_engine)
+            live_put(engine->live, changes[i].saga, applier->epoch);
         if (engine->relay)
             hand_over(engine, &changes[i], begun_ms);
         if (changes[i].saga->wake_ms)
@@ -125,17 +144,76 @@ static struct happening **sort_by_saga(struct arena *arena, struct happening *ha
     return sorted;
 }
 
-static struct saga *find_saga(struct saga *sagas, size_t n, const struct uuid *id)
+/* The sagas of a batch: those that were at hand, and those that had to be loaded. */
+struct sagas {
+    const struct uuid *ids; /* sorted */
+    struct saga **of;       /* by id; NULL: there is none */
+    struct live_saga **taken; /* by id */
+    struct saga *loaded;
+    size_t n, loaded_n;
+};
+
+static struct saga *find_saga(const struct sagas *sagas, const struct uuid *id)
 {
-    size_t low = 0, high = n;
+    size_t low = 0, high = sagas->n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (uuid_compare(&sagas[middle].id, id) < 0)
+        if (uuid_compare(&sagas->ids[middle], id) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < n && uuid_equal(&sagas[low].id, id) ? &sagas[low] : NULL;
+    return low < sagas->n && uuid_equal(&sagas->ids[low], id) ? sagas->of[low] : NULL;
+}
+
+static bool take_live(struct applier *applier, struct sagas *sagas, struct err *err)
+{
+    live_take(applier->engine->live, sagas->ids, sagas->n, sagas->taken);
+    for (size_t i = 0; i < sagas->n; i++) {
+        struct live_saga *live = sagas->taken[i];
+        if (!live)
+            continue;
+        live->saga.definition = catalog_get(applier->catalog, applier->pg, live->definition, live->definition_version, err);
+        if (!live->saga.definition)
+            return false;
+        sagas->of[i] = &live->saga;
+    }
+    return true;
+}
+
+/* Reads the others; both lists are in the order of the ids. */
+static bool load_missing(struct applier *applier, struct sagas *sagas, struct err *err)
+{
+    struct uuid *ids = arena_array(&applier->arena, sagas->n, sizeof *ids);
+    size_t missing = 0, at = 0;
+    for (size_t i = 0; i < sagas->n; i++) {
+        if (!sagas->of[i])
+            ids[missing++] = sagas->ids[i];
+    }
+    if (missing && !store_load(applier->pg, &applier->arena, applier->catalog, ids, missing, &sagas->loaded,
+                               &sagas->loaded_n, err))
+        return false;
+    for (size_t i = 0; i < sagas->n && at < sagas->loaded_n; i++) {
+        if (uuid_equal(&sagas->ids[i], &sagas->loaded[at].id))
+            sagas->of[i] = &sagas->loaded[at++];
+    }
+    return true;
+}
+
+static bool get_sagas(struct applier *applier, const struct uuid *ids, size_t n, struct sagas *sagas, struct err *err)
+{
+    *sagas = (struct sagas){.ids = ids, .n = n};
+    sagas->of = arena_array(&applier->arena, n, sizeof(struct saga *));
+    sagas->taken = arena_array(&applier->arena, n, sizeof(struct live_saga *));
+    return take_live(applier, sagas, err) && load_missing(applier, sagas, err);
+}
+
+static void drop_sagas(struct sagas *sagas)
+{
+    for (size_t i = 0; i < sagas->n; i++)
+        live_drop(sagas->taken[i]);
+    for (size_t i = 0; i < sagas->loaded_n; i++)
+        saga_release(&sagas->loaded[i]);
 }
 
 /* Whether the happening can concern this saga at all; finds its step. */
@@ -165,14 +243,14 @@ struct unreleased {
 };
 
 /* Takes back, in the transaction that will write what becomes of it, the waiting commands of sagas that have turned. */
-static bool withdraw(struct applier *applier, struct saga *sagas, size_t sagas_n, struct unreleased *all, struct err *err)
+static bool withdraw(struct applier *applier, const struct sagas *sagas, struct unreleased *all, struct err *err)
 {
     struct uuid *ids = arena_array(&applier->arena, all->n, sizeof *ids);
     int *steps = arena_array(&applier->arena, all->n, sizeof *steps);
     size_t *index = arena_array(&applier->arena, all->n, sizeof *index), n = 0;
     bool *done = arena_array(&applier->arena, all->n, sizeof *done);
     for (size_t i = 0; i < all->n; i++) {
-        if (!all->waits[i] || !machine_withdraws(find_saga(sagas, sagas_n, &all->saga_ids[i]), all->steps[i]))
+        if (!all->waits[i] || !machine_withdraws(find_saga(sagas, &all->saga_ids[i]), all->steps[i]))
             continue;
         ids[n] = all->saga_ids[i];
         steps[n] = all->steps[i];
@@ -186,14 +264,14 @@ static bool withdraw(struct applier *applier, struct saga *sagas, size_t sagas_n
     return true;
 }
 
-static bool find_unreleased(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
-                            size_t sagas_n, int64_t now_ms, struct unreleased *out, struct err *err)
+static bool find_unreleased(struct applier *applier, struct happening **sorted, size_t n, const struct sagas *sagas,
+                            int64_t now_ms, struct unreleased *out, struct err *err)
 {
     struct arena *arena = &applier->arena;
     size_t max = n * DEFINITION_STEPS_MAX;
     *out = (struct unreleased){0};
     for (size_t i = 0; i < n; i++) {
-        struct saga *saga = sorted[i]->event.type == EVENT_TIMER ? find_saga(sagas, sagas_n, &sorted[i]->saga_id) : NULL;
+        struct saga *saga = sorted[i]->event.type == EVENT_TIMER ? find_saga(sagas, &sorted[i]->saga_id) : NULL;
         int steps[DEFINITION_STEPS_MAX];
         size_t steps_n = saga ? machine_overdue(saga, now_ms, steps) : 0;
         if (steps_n && !out->saga_ids) {
@@ -210,7 +288,7 @@ static bool find_unreleased(struct applier *applier, struct happening **sorted, 
     out->waits = arena_array(arena, out->n, sizeof *out->waits);
     out->withdrawn = arena_array(arena, out->n, sizeof *out->withdrawn);
     return store_unreleased(applier->pg, out->saga_ids, out->steps, out->n, out->waits, err) &&
-           withdraw(applier, sagas, sagas_n, out, err);
+           withdraw(applier, sagas, out, err);
 }
 
 static void apply_unreleased(struct saga *saga, const struct unreleased *all, int64_t now_ms, struct effects *effects)
@@ -247,25 +325,28 @@ static size_t end_of_saga(struct happening **sorted, size_t first, size_t n)
     return end;
 }
 
-static bool apply_loaded(struct applier *applier, struct happening **sorted, size_t n, struct saga *sagas,
-                         size_t sagas_n, int64_t begun_ms, struct err *err)
+static bool apply_to_sagas(struct applier *applier, struct happening **sorted, size_t n, const struct sagas *sagas,
+                           int64_t begun_ms, struct err *err)
 {
     struct engine *engine = applier->engine;
     struct arena *arena = &applier->arena;
     int64_t now_ms = clock_real_ms();
     struct unreleased unreleased;
-    if (!find_unreleased(applier, sorted, n, sagas, sagas_n, now_ms, &unreleased, err))
+    if (!find_unreleased(applier, sorted, n, sagas, now_ms, &unreleased, err))
         return false;
     struct store_change *changes = arena_array(arena, n, sizeof *changes);
     bool *notices = arena_array(arena, n, sizeof *notices);
     size_t changes_n = 0;
     for (size_t first = 0, end; first < n; first = end) {
-        struct saga *saga = find_saga(sagas, sagas_n, &sorted[first]->saga_id);
+        struct saga *saga = find_saga(sagas, &sorted[first]->saga_id);
         struct effects effects;
         end = end_of_saga(sorted, first, n);
         fold(applier, sorted, first, end, saga, &unreleased, now_ms, &effects);
-        if (!effects.changed)
+        if (!effects.changed) {
+            if (saga)
+                live_put(engine->live, saga, applier->epoch);
             continue;
+        }
         notices[changes_n] = effects.notice;
         changes[changes_n++] = (struct store_change){
             .saga = saga, .history = effects.history,
@@ -282,26 +363,26 @@ static bool apply_loaded(struct applier *applier, struct happening **sorted, siz
     return true;
 }
 
-static bool load_and_apply(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+static bool get_and_apply(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
-    arena_reset(&applier->arena);
-    struct uuid *ids = arena_array(&applier->arena, n, sizeof *ids);
-    size_t ids_n, sagas_n = 0;
-    struct saga *sagas = NULL;
-    int64_t begun_ms = clock_mono_ms();
-    struct happening **sorted = sort_by_saga(&applier->arena, happenings, n, ids, &ids_n);
-    if (!store_load(applier->pg, &applier->arena, applier->catalog, ids, ids_n, &sagas, &sagas_n, err))
+    struct arena *arena = &applier->arena;
+    arena_reset(arena);
+    if (!applier_begin(applier, err))
         return false;
-    bool ok = apply_loaded(applier, sorted, n, sagas, sagas_n, begun_ms, err);
-    for (size_t i = 0; i < sagas_n; i++)
-        saga_release(&sagas[i]);
+    struct uuid *ids = arena_array(arena, n, sizeof *ids);
+    size_t ids_n;
+    struct sagas sagas;
+    int64_t begun_ms = clock_mono_ms();
+    struct happening **sorted = sort_by_saga(arena, happenings, n, ids, &ids_n);
+    bool ok = get_sagas(applier, ids, ids_n, &sagas, err) && apply_to_sagas(applier, sorted, n, &sagas, begun_ms, err);
+    drop_sagas(&sagas);
     return ok;
 }
 
 bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
     for (int tries = 1;; tries++) {
-        if (load_and_apply(applier, happenings, n, err))
+        if (get_and_apply(applier, happenings, n, err))
             return true;
         if (!store_is_stale(err) || tries == STALE_TRIES)
             return false;

@@ -19,9 +19,12 @@ struct applier {
     struct pg *pg;
     struct catalog *catalog;
     struct arena arena; /* reset at the start of each batch */
+    uint64_t connects, epoch; /* of the connection, and of engine->live as it was made */
 };
 void applier_open(struct applier *applier, struct engine *engine, const char *name);
 void applier_close(struct applier *applier);
+/* Before each batch: connects, and sees to it that no saga in engine->live is older than what the server knows. */
+MUST_CHECK bool applier_begin(struct applier *applier, struct err *err);
 
 /* All or nothing. Sagas that somebody else changes at the same time are read again. Afterwards the relay is woken and whoever waits for an end is told. */
 MUST_CHECK bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err);
@@ -35,7 +38,7 @@ struct outgoing {
 /* The commands' rows and messages, in the arena. */
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
                                        const struct command *commands, int64_t now_ms);
-/* Writes the changes, in the transaction that store_withdraw has `begun` or in one of their own; then the relay and the
+/* Writes the changes and remembers the sagas, in the transaction that store_withdraw has `begun` or in one of their own; then the relay and the
  * timers hear of them. `begun_ms`: clock_mono_ms before the transaction. */
 MUST_CHECK bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, bool begun,
                              struct err *err);

@@ -10,9 +10,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wake.h"
+#include "live.h"
 
 #define STARTS_MAX 20000
 #define REPORTS_MAX 10000
+#define LIVE_BYTES_MAX (64u * 1024 * 1024)
 #define BEHIND_MAX_MS 300 /* for longer than this replies do not pile up while starts are accepted */
 #define LATE_MS 1000 /* a command that waited longer in the outbox has its timeout counted anew */
 
@@ -83,6 +85,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->happened = queue_new(REPORTS_MAX);
     engine->timers_fd = wake_new();
     engine->watches_fd = wake_new();
+    engine->live = live_new(LIVE_BYTES_MAX);
     pthread_mutex_init(&engine->watches_lock, NULL);
     atomic_store(&engine->intake_healthy, true);
     atomic_store(&engine->replies_healthy, true);
@@ -125,6 +128,7 @@ void engine_free(struct engine *engine)
         free(left);
     queue_free(engine->starts);
     queue_free(engine->happened);
+    live_free(engine->live);
     pthread_mutex_destroy(&engine->watches_lock);
     close(engine->timers_fd);
     close(engine->watches_fd);

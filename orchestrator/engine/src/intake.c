@@ -164,7 +164,7 @@ static bool make_sagas(struct batch *batch, struct err *err)
     struct store_change *changes = arena_array(arena, batch->n, sizeof *changes);
     const struct definition **definitions = arena_array(arena, batch->n, sizeof *definitions);
     size_t changes_n = 0;
-    if (!find_definitions(batch, definitions, err))
+    if (!applier_begin(batch->applier, err) || !find_definitions(batch, definitions, err))
         return false;
     int64_t now_ms = clock_real_ms(), begun_ms = clock_mono_ms();
     for (size_t i = 0; i < batch->n; i++) {

@@ -15,12 +15,14 @@
 #define WATCH_BUCKETS 4096
 
 struct happening;
+struct live;
 
 struct engine {
     struct engine_config config;
     char reply_topic[WIRE_TOPIC_MAX], dead_topic[WIRE_TOPIC_MAX];
     atomic_bool stopping;
     struct relay *relay; /* NULL: another process has it */
+    struct live *live;
 
     pthread_t replies_thread, timers_thread, intake_thread, watches_thread;
     bool replies_run, timers_run, intake_run, watches_run;

@@ -80,6 +80,8 @@ void pg_free(struct pg *pg); /* NULL is fine; an open transaction is rolled back
  * database). */
 MUST_CHECK bool pg_connect(struct pg *pg, struct err *err);
 bool pg_connected(const struct pg *pg);
+/* How many connections the handle has made: when it has changed, the one before was lost or dropped. */
+uint64_t pg_connects(const struct pg *pg);
 /* A transaction was begun and neither ended nor failed. */
 bool pg_in_transaction(const struct pg *pg);
 /* Drops the connection; the next call makes a new one. */

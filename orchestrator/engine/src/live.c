@@ -1,0 +1,187 @@
+#include "live.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define BUCKETS 8192
+
+/* One allocation: the struct, its steps, its texts. */
+struct entry {
+    struct live_saga live; /* first, so that it is the entry */
+    struct entry *chain;   /* of its bucket */
+    struct entry *older, *newer;
+    size_t size;
+};
+
+struct live {
+    pthread_mutex_t lock;
+    struct entry *buckets[BUCKETS];
+    struct entry *oldest, *newest;
+    size_t bytes, bytes_max;
+    uint64_t epoch;
+};
+
+struct live *live_new(size_t bytes_max)
+{
+    struct live *live = mem_alloc(sizeof *live);
+    live->bytes_max = bytes_max;
+    pthread_mutex_init(&live->lock, NULL);
+    return live;
+}
+
+/* The last bytes of an id are random. */
+static struct entry **find(struct live *live, const struct uuid *id)
+{
+    uint32_t hash;
+    memcpy(&hash, id->bytes + 12, sizeof hash);
+    struct entry **at = &live->buckets[hash % BUCKETS];
+    while (*at && !uuid_equal(&(*at)->live.saga.id, id))
+        at = &(*at)->chain;
+    return at;
+}
+
+static struct entry *unlink_at(struct live *live, struct entry **at)
+{
+    struct entry *entry = *at;
+    *at = entry->chain;
+    *(entry->older ? &entry->older->newer : &live->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &live->newest) = entry->older;
+    live->bytes -= entry->size;
+    return entry;
+}
+
+static void forget_all(struct live *live)
+{
+    while (live->oldest)
+        free(unlink_at(live, find(live, &live->oldest->live.saga.id)));
+}
+
+void live_free(struct live *live)
+{
+    if (!live)
+        return;
+    forget_all(live);
+    pthread_mutex_destroy(&live->lock);
+    free(live);
+}
+
+void live_take(struct live *live, const struct uuid *ids, size_t n, struct live_saga **out)
+{
+    pthread_mutex_lock(&live->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct entry **at = find(live, &ids[i]);
+        out[i] = *at ? &unlink_at(live, at)->live : NULL;
+    }
+    pthread_mutex_unlock(&live->lock);
+}
+
+void live_drop(struct live_saga *saga)
+{
+    if (saga && saga->saga.definition)
+        saga_release(&saga->saga);
+    free(saga);
+}
+
+/* ---- copies ---- */
+
+static size_t text_size(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static size_t entry_size(const struct saga *saga)
+{
+    size_t steps_n = saga->definition->steps_n;
+    size_t size = sizeof(struct entry) + steps_n * sizeof(struct saga_step) + saga->input_len + 1 +
+                  text_size(saga->idempotency_key) + text_size(saga->definition->name);
+    for (size_t i = 0; i < steps_n; i++)
+        size += (saga->steps[i].output ? saga->steps[i].output_len + 1 : 0) + text_size(saga->steps[i].error);
+    return size;
+}
+
+static const char *copy(char **at, const char *text, size_t len)
+{
+    if (!text)
+        return NULL;
+    char *to = *at;
+    memcpy(to, text, len);
+    to[len] = '\0';
+    *at += len + 1;
+    return to;
+}
+
+static struct entry *copy_of(const struct saga *saga)
+{
+    size_t steps_n = saga->definition->steps_n, size = entry_size(saga);
+    struct entry *entry = mem_alloc(size);
+    struct saga_step *steps = (struct saga_step *)(entry + 1);
+    char *texts = (char *)(steps + steps_n);
+    entry->size = size;
+    entry->live = (struct live_saga){.saga = *saga, .definition_version = saga->definition->version, .steps_n = steps_n};
+    entry->live.definition = copy(&texts, saga->definition->name, strlen(saga->definition->name));
+    struct saga *to = &entry->live.saga;
+    to->definition = NULL;
+    to->steps = steps;
+    to->input_value = NULL;
+    to->input = copy(&texts, saga->input, saga->input_len);
+    to->idempotency_key = copy(&texts, saga->idempotency_key, saga->idempotency_key ? strlen(saga->idempotency_key) : 0);
+    for (size_t i = 0; i < steps_n; i++) {
+        const struct saga_step *from = &saga->steps[i];
+        steps[i] = *from;
+        steps[i].output_value = NULL;
+        steps[i].output = copy(&texts, from->output, from->output_len);
+        steps[i].error = copy(&texts, from->error, from->error ? strlen(from->error) : 0);
+    }
+    return entry;
+}
+
+/* False when a newer one is there. */
+static bool link_entry(struct live *live, struct entry *entry)
+{
+    struct entry **at = find(live, &entry->live.saga.id);
+    if (*at && (*at)->live.saga.version > entry->live.saga.version)
+        return false;
+    if (*at)
+        free(unlink_at(live, at));
+    entry->chain = *at;
+    *at = entry;
+    entry->older = live->newest;
+    *(live->newest ? &live->newest->newer : &live->oldest) = entry;
+    live->newest = entry;
+    live->bytes += entry->size;
+    return true;
+}
+
+void live_put(struct live *live, const struct saga *saga, uint64_t epoch)
+{
+    if (saga_ended(saga->state))
+        return;
+    struct entry *entry = copy_of(saga);
+    pthread_mutex_lock(&live->lock);
+    bool kept = epoch == live->epoch && link_entry(live, entry);
+    while (live->bytes > live->bytes_max)
+        free(unlink_at(live, find(live, &live->oldest->live.saga.id)));
+    pthread_mutex_unlock(&live->lock);
+    if (!kept)
+        free(entry);
+}
+
+uint64_t live_forget(struct live *live)
+{
+    pthread_mutex_lock(&live->lock);
+    forget_all(live);
+    uint64_t epoch = ++live->epoch;
+    pthread_mutex_unlock(&live->lock);
+    return epoch;
+}
+
+uint64_t live_epoch(struct live *live)
+{
+    pthread_mutex_lock(&live->lock);
+    uint64_t epoch = live->epoch;
+    pthread_mutex_unlock(&live->lock);
+    return epoch;
+}

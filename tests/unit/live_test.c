@@ -1,0 +1,142 @@
+/* The engine's memory of sagas under way: what is put in comes out as it was, and forgetting loses nothing but time. */
+#include <string.h>
+
+#include "base/json.h"
+#include "live.h"
+#include "suite.h"
+
+static struct definition *definition;
+static struct saga_step steps[2];
+static struct saga saga;
+
+static void open_saga(void)
+{
+    static const char text[] = "{\"name\":\"d\",\"steps\":["
+                               "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+                               "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+    struct err err;
+    struct problems problems = {0};
+    json_t *source = json_read(text, sizeof text - 1, &err);
+    definition = definition_read(source, &problems);
+    json_decref(source);
+    ck_assert_ptr_nonnull(definition);
+    definition->version = 3;
+    memset(steps, 0, sizeof steps);
+    saga = (struct saga){.id = uuid_v7(), .definition = definition, .version = 1, .input = "{\"n\":1}", .input_len = 7,
+                         .steps = steps};
+}
+
+static struct live_saga *take(struct live *live, const struct uuid *id)
+{
+    struct live_saga *out;
+    live_take(live, id, 1, &out);
+    return out;
+}
+
+START_TEST(a_saga_comes_out_as_it_was_put_in)
+{
+    open_saga();
+    struct live *live = live_new(1000000);
+    steps[0].state = STEP_SUCCEEDED;
+    char output[] = "{\"id\":7}";
+    steps[0].output = output;
+    steps[0].output_len = 8;
+    steps[1].error = "{\"code\":\"busy\"}";
+    saga.idempotency_key = "key";
+    live_put(live, &saga, 0);
+    output[1] = 'x'; /* the copy has texts of its own */
+    struct live_saga *out = take(live, &saga.id);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_str_eq(out->definition, "d");
+    ck_assert_int_eq(out->definition_version, 3);
+    ck_assert_uint_eq(out->steps_n, 2);
+    ck_assert_int_eq(out->saga.version, 1);
+    ck_assert_str_eq(out->saga.input, "{\"n\":1}");
+    ck_assert_str_eq(out->saga.idempotency_key, "key");
+    ck_assert_int_eq(out->saga.steps[0].state, STEP_SUCCEEDED);
+    ck_assert_str_eq(out->saga.steps[0].output, "{\"id\":7}");
+    ck_assert_str_eq(out->saga.steps[1].error, "{\"code\":\"busy\"}");
+    ck_assert_ptr_null(out->saga.steps[1].output);
+    ck_assert_ptr_null(take(live, &saga.id)); /* whoever has taken it is alone with it */
+    live_drop(out);
+    live_free(live);
+    definition_free(definition);
+}
+END_TEST
+
+START_TEST(the_newest_version_stays)
+{
+    open_saga();
+    struct live *live = live_new(1000000);
+    saga.version = 2;
+    live_put(live, &saga, 0);
+    saga.version = 1;
+    live_put(live, &saga, 0);
+    struct live_saga *out = take(live, &saga.id);
+    ck_assert_int_eq(out->saga.version, 2);
+    live_drop(out);
+    live_put(live, &saga, 0);
+    saga.version = 3;
+    live_put(live, &saga, 0);
+    out = take(live, &saga.id);
+    ck_assert_int_eq(out->saga.version, 3);
+    live_drop(out);
+    saga.state = SAGA_COMPLETED;
+    live_put(live, &saga, 0);
+    ck_assert_ptr_null(take(live, &saga.id)); /* one that has ended is not kept */
+    live_free(live);
+    definition_free(definition);
+}
+END_TEST
+
+START_TEST(the_oldest_are_forgotten_when_there_are_too_many)
+{
+    enum { N = 1000 };
+    open_saga();
+    struct live *live = live_new(100000);
+    struct uuid ids[N];
+    struct live_saga *out[N];
+    size_t kept = 0;
+    for (int i = 0; i < N; i++) {
+        saga.id = ids[i] = uuid_v7();
+        live_put(live, &saga, 0);
+    }
+    live_take(live, ids, N, out);
+    for (int i = 0; i < N; i++) {
+        kept += out[i] != NULL;
+        ck_assert(!kept || out[i]); /* from the first that is kept on all are */
+        live_drop(out[i]);
+    }
+    ck_assert_uint_gt(kept, 50);
+    ck_assert_uint_lt(kept, 500);
+    live_free(live);
+    definition_free(definition);
+}
+END_TEST
+
+START_TEST(a_new_epoch_forgets_and_takes_nothing_of_the_last)
+{
+    open_saga();
+    struct live *live = live_new(1000000);
+    live_put(live, &saga, live_epoch(live));
+    uint64_t epoch = live_forget(live);
+    ck_assert_uint_eq(live_epoch(live), epoch);
+    ck_assert_ptr_null(take(live, &saga.id));
+    live_put(live, &saga, epoch - 1);
+    ck_assert_ptr_null(take(live, &saga.id));
+    live_put(live, &saga, epoch);
+    live_drop(take(live, &saga.id));
+    live_free(live);
+    definition_free(definition);
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &a_saga_comes_out_as_it_was_put_in,
+    &the_newest_version_stays,
+    &the_oldest_are_forgotten_when_there_are_too_many,
+    &a_new_epoch_forgets_and_takes_nothing_of_the_last,
+    NULL,
+};
+static const struct suite_case cases[] = {{"live", tests, 10}};
+SUITE_MAIN("live", cases)
