@@ -182,7 +182,7 @@ START_TEST(a_kill_in_the_middle_loses_nothing)
     insert_rows(100, 100, 0);
     run_until_killed("relay.acknowledged=kill");
     insert_rows(200, 100, 0);
-    run_until_killed("relay.deleted=kill");
+    run_until_killed("relay.settled=kill");
     struct relay *relay = start_relay(1000);
     await_empty();
     relay_free(relay);

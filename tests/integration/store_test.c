@@ -1,6 +1,7 @@
 /* orchestrator/store on a real PostgreSQL: sagas survive the way to the database and back. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -319,6 +320,22 @@ START_TEST(a_lost_transaction_writes_nothing)
 }
 END_TEST
 
+START_TEST(a_command_that_may_have_been_sent_is_not_withdrawn)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct saga *saga = new_saga();
+    struct store_change change = start(saga, clock_real_ms(), NULL);
+    OK(store_save(pg, &change, 1, &(struct store_terms){.lease_ms = 1}, &err)); /* by a process that died with it */
+    usleep(10000);
+    bool withdrawn[1] = {true};
+    OK(store_withdraw(pg, &saga->id, (const int[]){0}, 1, withdrawn, &err));
+    ck_assert(!withdrawn[0]);
+    OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
+    close_store();
+}
+END_TEST
+
 START_TEST(of_two_who_change_a_saga_one_is_refused)
 {
     open_store();
@@ -353,6 +370,7 @@ static const TTest **const tests[] = {
     &due_sagas_are_found_in_order,
     &a_key_names_one_saga,
     &a_lost_transaction_writes_nothing,
+    &a_command_that_may_have_been_sent_is_not_withdrawn,
     &of_two_who_change_a_saga_one_is_refused,
     NULL,
 };

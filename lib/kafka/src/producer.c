@@ -57,8 +57,10 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
     struct err err;
     producer->sent--;
     atomic_fetch_sub(&producer->open, 1);
-    if (message->err)
+    if (message->err) {
         kafka_err(&err, message->err, "not delivered");
+        err.in_doubt = rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+    }
     producer->report(producer->context, message->_private, (const struct kafka_record *)message, message->err ? &err : NULL);
 }
 

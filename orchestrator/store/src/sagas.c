@@ -64,7 +64,7 @@ static const struct pg_statement command_withdraw = {
     "WITH mine AS (SELECT t.n, outbox.ctid FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS t(saga_id, position, n)"
     "  JOIN step ON step.saga_id = t.saga_id AND step.position = t.position"
     "  JOIN outbox ON outbox.xid = step.command_xid AND outbox.id = step.command_id"
-    "  WHERE outbox.leased_until IS NULL OR outbox.leased_until < now() FOR UPDATE OF outbox SKIP LOCKED),"
+    "  WHERE outbox.leased_until IS NULL FOR UPDATE OF outbox SKIP LOCKED),"
     " gone AS (DELETE FROM outbox USING mine WHERE outbox.ctid = mine.ctid RETURNING mine.n) SELECT n FROM gone"};
 /* clang-format on */
 

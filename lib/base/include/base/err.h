@@ -15,7 +15,7 @@ enum err_kind {
 
 struct err {
     enum err_kind kind;
-    bool in_doubt;  /* a COMMIT was sent and its answer lost: it may have happened */
+    bool in_doubt;  /* a COMMIT or message was sent and its answer lost: it may have happened */
     char code[24];  /* SQLSTATE or the name of a library's error; may be empty */
     char text[488]; /* for people; cut when longer */
 };

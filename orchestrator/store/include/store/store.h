@@ -96,7 +96,8 @@ MUST_CHECK bool store_due(struct pg *pg, int64_t now_ms, struct uuid *ids, size_
  * unreleased[i]. */
 MUST_CHECK bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                  bool *unreleased, struct err *err);
-/* Takes those commands out of the outbox that no relay has at this moment: withdrawn[i] tells for each pair whether it was
+/* Takes those commands out of the outbox that no relay has had and not given back; of all others it may be in doubt whether
+ * they were sent: withdrawn[i] tells for each pair whether it was
  * taken. Begins a transaction, to be committed by store_save. */
 MUST_CHECK bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                bool *withdrawn, struct err *err);
