@@ -421,12 +421,23 @@ static int64_t next_due(const struct saga *saga)
     return due;
 }
 
-/* The wake-up is only ever moved forward in time by a timer: a saga whose replies come in time is then written without
- * touching the index of wake-ups. */
+/* The earliest that any step, begun at `from_ms` or later, can time out. */
+static int64_t earliest_timeout(const struct definition *definition, int64_t from_ms)
+{
+    int64_t due = 0;
+    for (size_t i = 0; i < definition->steps_n; i++)
+        due = earliest(due, from_ms + definition->steps[i].timeout_ms);
+    return due;
+}
+
+/* A new saga's wake-up is early enough for all its steps, and only a timer moves it forward in time: a saga whose replies
+ * come in time is then written without touching the index of wake-ups. */
 static void set_wake(struct move *m)
 {
     struct saga *saga = m->saga;
     int64_t due = next_due(saga);
+    if (m->event->type == EVENT_START)
+        due = earliest(due, earliest_timeout(saga->definition, m->now_ms));
     bool exact = m->event->type == EVENT_TIMER || saga_ended(saga->state);
     int64_t wake = exact ? due : earliest(due, saga->wake_ms);
     if (wake == saga->wake_ms)
