@@ -52,11 +52,14 @@ run_bench() { # bin-dir arguments...
     for argument in "$@"; do
         case "$argument" in
         --real-workers) real=true ;;
-        --smoke) keep_result=false ;;
+        --smoke | --phases | --phases=*) keep_result=false ;; # what is not the whole is not compared
         esac
     done
     case " $* " in *" --help "*) exec "$bin/bench" --help ;; esac
     "$bin/bench" --version "$@" >/dev/null || return 2 # says what is wrong with the arguments before anything is started
+    mkdir -p "$BENCH"
+    pid_lives "$BENCH.pid" && { say "another benchmark is running in $BENCH"; return 1; }
+    echo $$ >"$BENCH.pid"
     scripts/servers.sh destroy "$BENCH"
     trap stop_bench EXIT
     SAGA_PG_SETTINGS=$BENCH_PG_SETTINGS scripts/servers.sh up "$BENCH" 0 0
