@@ -1,5 +1,5 @@
 /* The engine: accepts starts, applies replies and timers to sagas, hands what comes of it to the outbox. Several batches
- * are under way at once, each on a thread and a connection of its own; sagas' row locks keep them apart. Nothing in
+ * are under way at once, each on a thread and a connection of its own; sagas' versions keep them apart. Nothing in
  * memory is needed after a crash: whatever was not committed comes again, from Kafka or from the clock. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
