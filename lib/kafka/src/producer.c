@@ -21,7 +21,6 @@
 #define HOLD_MS 5
 #define FLUSH_MS 2
 #define TURN_MS 32
-#define TURN_MS 32
 /* After a group of at least so many the next one gathers for so long: a broker's work is by request, not by message. */
 #define GATHER_MIN 64
 #define GATHER_US 2000
