@@ -20,6 +20,7 @@ struct options {
     const char *state;
     const char *definition;
     const char *wait_for;
+    const char *reason;
     int version;
     int limit;
     bool wait;
@@ -36,6 +37,7 @@ static const struct conf_option options[] = {
     {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
+    {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel: why, for the history", 0, 0},
     {"json", CONF_FLAG, offsetof(struct options, json), NULL, NULL, "prints the API's answer as it is", 0, 0},
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
 };
@@ -46,6 +48,7 @@ static const struct conf_command commands[] = {
     {"start", "NAME: starts a saga"},
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
+    {"cancel", "ID: turns a running saga back"},
     {NULL, NULL},
 };
 static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID]", commands, options};
@@ -261,6 +264,16 @@ static int run_history(const struct options *o, const char *id)
     return status;
 }
 
+static int run_cancel(const struct options *o, const char *id)
+{
+    json_t *body = o->reason ? json_pack("{s:s}", "reason", o->reason) : json_object();
+    char *path = mem_printf("/v1/sagas/%s/cancel", id);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
 static void print_list(const json_t *answer)
 {
     const json_t *all = json_object_get(answer, "sagas");
@@ -306,6 +319,8 @@ static int run(const struct options *o, const struct conf_result *result)
         return run_get(o, argument);
     if (strcmp(command, "history") == 0)
         return run_history(o, argument);
+    if (strcmp(command, "cancel") == 0)
+        return run_cancel(o, argument);
     return run_list(o);
 }
 

@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {"GET", "/v1/sagas", true, sagas_list},
     {"GET", "/v1/sagas/{}", false, sagas_wait},
     {"GET", "/v1/sagas/{}/history", true, sagas_history},
+    {"POST", "/v1/sagas/{}/cancel", false, sagas_cancel},
     {"GET", "/healthz", false, health_live},
     {"GET", "/readyz", false, health_ready},
     {"GET", "/metrics", false, health_metrics},
@@ -71,6 +72,8 @@ static void on_request(void *context, struct http_request *request)
         call_problem(call, 405, "method-not-allowed", "This method is not for this path", allowed, NULL);
     else if (!route)
         call_not_found(call, "there is nothing at this path");
+    else if (strcmp(route->method, "GET") != 0 && !call_same_site(call))
+        return;
     else if (route->reads)
         call_later(call, route);
     else

@@ -94,6 +94,17 @@ static bool is_json_type(const char *type)
            (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
+/* Browsers say where a page that posts comes from; other programs say nothing. */
+bool call_same_site(struct call *call)
+{
+    const char *origin = http_header(call->request, "Origin"), *host = http_header(call->request, "Host");
+    const char *name = origin ? strstr(origin, "://") : NULL;
+    if (!origin || (name && host && strcmp(name + 3, host) == 0))
+        return true;
+    call_problem(call, 403, "cross-site", "The request comes from another site", "pages of other sites may not change anything here", NULL);
+    return false;
+}
+
 json_t *call_body(struct call *call)
 {
     size_t len;

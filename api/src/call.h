@@ -60,6 +60,8 @@ MUST_CHECK bool call_try_later(struct call *call, const struct route *route);
 /* Runs the route on a reader's thread, or answers that too many wait. */
 void call_later(struct call *call, const struct route *route);
 
+/* False after having refused a request that a page of another site made its visitor's browser send. */
+bool call_same_site(struct call *call);
 /* The body as a JSON object, or NULL after having answered. The caller drops the reference. */
 json_t *call_body(struct call *call);
 /* A query parameter as a number or duration within bounds; false after having answered. Absent: the preset. */
@@ -77,6 +79,7 @@ void sagas_list(struct call *call);
 void sagas_get(struct call *call);
 void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
+void sagas_cancel(struct call *call);
 void health_live(struct call *call);
 void health_ready(struct call *call);
 void health_metrics(struct call *call);

@@ -10,6 +10,7 @@
 #define LIST_DEFAULT 50
 #define LIST_MAX 500
 #define KEY_MAX 200
+#define REASON_MAX 500
 #define ANSWER_MAX (256u * 1024 * 1024)
 
 static const struct route show = {"GET", "", true, sagas_get};
@@ -61,9 +62,13 @@ static void answer_saga(struct call *call, const struct store_saga_view *saga, c
                         const struct store_step_row *rows)
 {
     char id[UUID_TEXT_MAX];
+    enum saga_state state;
     struct buf body = buf_new(ANSWER_MAX);
+    if (!saga_state_parse(saga->state, &state))
+        state = SAGA_STALLED; /* a newer program's word: nothing that we know may be done */
     add_saga(&body, saga);
     add_json_member(&body, "input", saga->input);
+    buf_printf(&body, ",\"actions\":[%s]", saga_cancellable(state) ? "\"cancel\"" : "");
     add_steps(&body, definition, rows);
     const char *location =
         call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga->id, id)) : NULL;
@@ -375,6 +380,82 @@ void sagas_wait(struct call *call)
     struct watch *watch = arena_alloc(&call->arena, sizeof *watch);
     *watch = (struct watch){.id = call->saga_id, .deadline_ms = clock_mono_ms() + wait_ms, .done = on_watched, .context = call};
     engine_watch(engine, watch);
+}
+
+/* ---- operators' acts ---- */
+
+struct acting {
+    struct act act;
+    struct call *call;
+    struct buf error;
+};
+
+static void free_acting(struct acting *a)
+{
+    buf_free(&a->error);
+    free(a);
+}
+
+/* Afterwards the saga is shown as it is. */
+static void on_acted(struct act *act)
+{
+    struct acting *a = act->context;
+    struct call *call = a->call;
+    struct act done = a->act;
+    free_acting(a);
+    switch (done.result) {
+    case ACT_APPLIED:
+        call->status = 200;
+        call_later(call, &show);
+        break;
+    case ACT_NO_SAGA:
+        call_not_found(call, done.reason);
+        break;
+    case ACT_NOT_NOW:
+        call_problem(call, 409, "not-now", "The saga's state does not permit this", done.reason, NULL);
+        break;
+    case ACT_UNAVAILABLE:
+        call_problem(call, 503, "unavailable", "Nothing was changed", done.reason, NULL);
+        break;
+    }
+}
+
+static void read_reason(struct call *call, const json_t *body, const char **reason, struct problems *problems)
+{
+    static const char *const known[] = {"reason", NULL};
+    const json_t *member = json_object_get(body, "reason");
+    json_check_members(body, "", known, problems);
+    *reason = "an operator asked for it";
+    if (member && (!json_is_string(member) || json_string_length(member) > REASON_MAX || !json_string_length(member)))
+        problem_add(problems, "/reason", "expected a text of 1 to %d bytes", REASON_MAX);
+    else if (member)
+        *reason = arena_strdup(&call->arena, json_string_value(member));
+}
+
+void sagas_cancel(struct call *call)
+{
+    struct engine *engine = atomic_load(&call->api->engine);
+    struct problems problems = {0};
+    const char *reason;
+    json_t *body = read_id(call) ? call_body(call) : NULL;
+    if (!body)
+        return;
+    read_reason(call, body, &reason, &problems);
+    json_decref(body);
+    if (problems.n) {
+        call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
+        return;
+    }
+    struct acting *a = mem_alloc(sizeof *a);
+    a->call = call;
+    a->error = buf_new(8192);
+    json_write_error(&a->error, "cancelled", reason);
+    a->act = (struct act){.saga_id = call->saga_id, .type = EVENT_CANCEL, .error = buf_text(&a->error), .done = on_acted,
+                          .context = a};
+    if (engine && engine_act(engine, &a->act))
+        return;
+    free_acting(a);
+    call_problem(call, 503, "unavailable", "Nothing was changed", "the engine is not running, or too much waits", NULL);
 }
 
 /* ---- list ---- */

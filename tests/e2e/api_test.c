@@ -186,6 +186,57 @@ START_TEST(an_idempotency_key_starts_one_saga)
 }
 END_TEST
 
+/* A saga whose first step nobody carries out. */
+static char *start_waiting(void)
+{
+    struct answer answer = world_post(&world, "/v1/definitions",
+                                      "{\"name\":\"lonely\",\"steps\":[{\"name\":\"a\",\"service\":\"nobody\",\"action\":\"do\","
+                                      "\"compensation\":null,\"timeout\":\"1s\",\"on_timeout\":\"compensate\"}]}");
+    ck_assert_int_eq(answer.status, 201);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"lonely\"}");
+    ck_assert_int_eq(answer.status, 201);
+    char *path = mem_strdup(answer.location);
+    answer_free(&answer);
+    return path;
+}
+
+START_TEST(a_saga_is_cancelled_once)
+{
+    world_open(&world);
+    world_start_all(&world);
+    char *path = start_waiting(), *cancel = mem_printf("%s/cancel", path), *wait = mem_printf("%s?wait=20s", path),
+         *history = mem_printf("%s/history", path);
+    struct answer answer = world_get(&world, path);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(answer.body, "actions"), 0)), "cancel");
+    answer_free(&answer);
+    check_problem(world_post(&world, cancel, "{\"reason\":7}"), "reason", 422, "invalid-body", "/reason");
+    check_problem(world_post(&world, cancel, "{\"why\":\"x\"}"), "member", 422, "invalid-body", "/why");
+    check_problem(world_post(&world, cancel, ""), "no body", 400, "malformed-json", "");
+    check_problem(world_post(&world, "/v1/sagas/x/cancel", "{}"), "id", 400, "invalid-id", NULL);
+    check_problem(world_post(&world, "/v1/sagas/0197c0de-0000-7000-8000-00000000000a/cancel", "{}"), "none", 404, "not-found",
+                  NULL);
+    answer = world_post(&world, cancel, "{\"reason\":\"a \\\"test\\\"\"}");
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_str_eq(text(answer.body, "state"), "COMPENSATING");
+    ck_assert(json_is_true(json_object_get(answer.body, "cancelled")));
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "actions")), 0);
+    answer_free(&answer);
+    check_problem(world_post(&world, cancel, "{}"), "again", 409, "not-now", NULL);
+    answer = world_get(&world, wait); /* the step's silence ends it */
+    ck_assert_str_eq(text(answer.body, "state"), "COMPENSATED");
+    answer_free(&answer);
+    check_problem(world_post(&world, cancel, "{}"), "ended", 409, "not-now", NULL);
+    answer = world_get(&world, history);
+    const json_t *entry = json_array_get(json_object_get(answer.body, "entries"), 2);
+    ck_assert_str_eq(text(entry, "event"), "saga_cancelled");
+    ck_assert_str_eq(text(json_object_get(entry, "detail"), "message"), "a \"test\"");
+    answer_free(&answer);
+    free(path), free(cancel), free(wait), free(history);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(it_listens_and_says_so_while_kafka_is_away)
 {
     static const char *const nowhere[] = {"--kafka-brokers", "127.0.0.1:1", NULL};
@@ -206,6 +257,7 @@ static const TTest **const tests[] = {
     &bad_input_gets_a_problem_with_its_place_and_makes_no_saga,
     &a_saga_by_http_from_definition_to_history,
     &an_idempotency_key_starts_one_saga,
+    &a_saga_is_cancelled_once,
     &it_listens_and_says_so_while_kafka_is_away,
     NULL,
 };

@@ -387,7 +387,7 @@ static void apply_unsent(struct move *m, const char *error)
 
 static void apply_cancel(struct move *m)
 {
-    if (m->saga->state != SAGA_RUNNING)
+    if (!saga_cancellable(m->saga->state))
         return;
     m->saga->cancelled = true;
     m->saga->changed = true;
@@ -466,6 +466,13 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
     }
     set_wake(&m);
     assert(machine_invariant(saga) == NULL);
+}
+
+const char *machine_refusal(const struct saga *saga, const struct event *event)
+{
+    if (event->type != EVENT_CANCEL || saga_cancellable(saga->state))
+        return NULL;
+    return saga_ended(saga->state) ? "the saga has ended" : "the saga is on its way back already";
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)

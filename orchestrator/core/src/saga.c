@@ -82,6 +82,11 @@ bool saga_ended(enum saga_state state)
     return state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
 }
 
+bool saga_cancellable(enum saga_state state)
+{
+    return state == SAGA_RUNNING;
+}
+
 void saga_release(struct saga *saga)
 {
     json_decref(saga->input_value);

@@ -220,12 +220,14 @@ static void drop_sagas(struct sagas *sagas)
 static bool resolve(struct happening *happening, const struct saga *saga)
 {
     happening->refusal = NULL;
+    happening->found = saga != NULL;
     if (!saga) {
         happening->refusal = "there is no such saga";
         return false;
     }
+    happening->refusal = machine_refusal(saga, &happening->event);
     if (!happening->step_name)
-        return true;
+        return !happening->refusal;
     happening->event.step = definition_step(saga->definition, happening->step_name);
     if (happening->event.step < 0)
         happening->refusal = "the saga has no such step";

@@ -10,7 +10,8 @@ struct happening {
     struct uuid saga_id;
     struct event event;    /* step is resolved from step_name when there is one */
     const char *step_name; /* NULL for events of the saga as a whole */
-    const char *refusal;   /* out: why it cannot concern any saga; static. NULL: applied */
+    const char *refusal;   /* out: why it was not applied; static. NULL: it was */
+    bool found;            /* out: the saga is there */
 };
 
 /* What one thread needs to apply events. */

@@ -68,11 +68,11 @@ static bool start_thread(pthread_t *thread, bool *running, void *(*run)(void *),
 static bool start_threads(struct engine *engine, struct err *err)
 {
     if (!start_thread(&engine->watches_thread, &engine->watches_run, watches_run, engine, err) ||
-        !start_thread(&engine->intake_thread, &engine->intake_run, intake_run, engine, err))
+        !start_thread(&engine->intake_thread, &engine->intake_run, intake_run, engine, err) ||
+        !start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err))
         return false;
     return !engine->config.with_engine ||
-           (start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err) &&
-            start_thread(&engine->replies_thread, &engine->replies_run, replies_run, engine, err));
+           start_thread(&engine->replies_thread, &engine->replies_run, replies_run, engine, err);
 }
 
 struct engine *engine_start(const struct engine_config *config, struct err *err)
@@ -123,8 +123,8 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     relay_free(engine->relay);
-    struct happening *left;
-    while (queue_take(engine->happened, (void **)&left, 1))
+    void *left; /* of the relay's last words: the acts were answered */
+    while (queue_take(engine->happened, &left, 1))
         free(left);
     queue_free(engine->starts);
     queue_free(engine->happened);

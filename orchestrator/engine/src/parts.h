@@ -14,7 +14,6 @@
 #define BATCH_MAX 500
 #define WATCH_BUCKETS 4096
 
-struct happening;
 struct live;
 
 struct engine {
@@ -27,7 +26,7 @@ struct engine {
     pthread_t replies_thread, timers_thread, intake_thread, watches_thread;
     bool replies_run, timers_run, intake_run, watches_run;
     struct queue *starts;    /* of struct start */
-    struct queue *happened;  /* of struct happening, from the relay, for the timers' thread */
+    struct queue *happened;  /* of struct report, from the relay and from operators, for the timers' thread */
     atomic_llong next_wake_ms; /* what the timers' thread sleeps until */
     int timers_fd;
 
@@ -57,8 +56,6 @@ void watches_committed(struct engine *engine, const struct uuid *id);
 bool watches_forget(struct engine *engine, const struct uuid *id);
 /* Any thread: a saga must be woken at `wake_ms`. */
 void timers_hint(struct engine *engine, int64_t wake_ms);
-/* Any thread: applied soon by the timers' thread, which frees it. Made of one allocation. */
-void timers_apply(struct engine *engine, struct happening *happening);
 /* The events by which the relay reports to the core. */
 void relay_released_late(void *engine, const struct wire_message *message, int64_t at_ms);
 void relay_refused(void *engine, const struct wire_message *message, const struct err *err);

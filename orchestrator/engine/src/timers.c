@@ -1,6 +1,7 @@
-/* Timers, and what the relay reports. The thread sleeps until the earliest wake-up that anybody knows of; a look at the
+/* Timers, what the relay reports, and what operators do. The thread sleeps until the earliest wake-up that anybody knows of; a look at the
  * database once a second is the safety net for those that other processes wrote. */
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +16,18 @@
 #define LOOK_EVERY_MS 1000
 #define PUT_OFF_MS 60000 /* what cannot be woken is left alone for so long */
 
+/* What waits in the queue; one allocation, the texts behind it or in the act. */
+struct report {
+    struct happening happening;
+    struct act *act; /* whose it is, or NULL */
+};
+
 struct batch {
     struct applier *applier;
     struct happening items[2 * BATCH_MAX];
+    bool applied[2 * BATCH_MAX];
     size_t n;
-    struct happening *queued[BATCH_MAX];
+    struct report *queued[BATCH_MAX]; /* the first of the items */
     size_t queued_n;
     struct uuid put_off[BATCH_MAX]; /* sagas that could not be woken; they are due all the time and must not hide others */
     size_t put_off_n;
@@ -37,30 +45,31 @@ void timers_hint(struct engine *engine, int64_t wake_ms)
     }
 }
 
-void timers_apply(struct engine *engine, struct happening *happening)
+/* Reports of the relay are hints: when one is lost the timeout counts from where it did. */
+static void push_hint(struct engine *engine, struct report *report)
 {
-    if (!queue_push(engine->happened, happening))
-        free(happening); /* reports are hints: the timeout then counts from where it did */
+    if (!queue_push(engine->happened, report))
+        free(report);
 }
 
-/* One allocation with the texts behind the struct. */
-static struct happening *report_of(const struct wire_message *message, const char *error)
+static struct report *report_of(const struct wire_message *message, const char *error)
 {
     struct arena arena = {0};
     struct wire_command command;
     struct err err;
-    struct happening *report = NULL;
+    struct report *report = NULL;
     if (wire_command_read(&arena, message, &command, &err)) {
         size_t name_len = strlen(command.about.step) + 1, error_len = error ? strlen(error) + 1 : 0;
         report = mem_alloc(sizeof *report + name_len + error_len);
         char *texts = (char *)(report + 1);
         memcpy(texts, command.about.step, name_len);
-        report->saga_id = command.about.saga_id;
-        report->step_name = texts;
-        report->event = (struct event){.round = command.about.round, .attempt = command.about.attempt};
-        (void)!command_kind_parse(command.about.kind, &report->event.kind);
+        struct happening *happening = &report->happening;
+        happening->saga_id = command.about.saga_id;
+        happening->step_name = texts;
+        happening->event = (struct event){.round = command.about.round, .attempt = command.about.attempt};
+        (void)!command_kind_parse(command.about.kind, &happening->event.kind);
         if (error)
-            report->event.error = memcpy(texts + name_len, error, error_len);
+            happening->event.error = memcpy(texts + name_len, error, error_len);
     }
     arena_free(&arena);
     return report;
@@ -68,30 +77,43 @@ static struct happening *report_of(const struct wire_message *message, const cha
 
 void relay_released_late(void *context, const struct wire_message *message, int64_t at_ms)
 {
-    struct happening *report = report_of(message, NULL);
+    struct report *report = report_of(message, NULL);
     if (!report)
         return; /* a dead letter, not a command */
-    report->event.type = EVENT_RELEASED;
-    report->event.at_ms = at_ms;
-    timers_apply(context, report);
+    report->happening.event.type = EVENT_RELEASED;
+    report->happening.event.at_ms = at_ms;
+    push_hint(context, report);
 }
 
 void relay_refused(void *context, const struct wire_message *message, const struct err *err)
 {
     struct buf text = buf_new(2048);
     json_write_error(&text, "unpublishable", err->text);
-    struct happening *report = report_of(message, buf_text(&text));
+    struct report *report = report_of(message, buf_text(&text));
     buf_free(&text);
     if (!report)
         return;
-    report->event.type = EVENT_REFUSED;
-    timers_apply(context, report);
+    report->happening.event.type = EVENT_REFUSED;
+    push_hint(context, report);
+}
+
+bool engine_act(struct engine *engine, struct act *act)
+{
+    struct report *report = mem_alloc(sizeof *report);
+    *report = (struct report){{.saga_id = act->saga_id, .event = {.type = act->type, .error = act->error}}, act};
+    if (queue_push(engine->happened, report))
+        return true;
+    free(report);
+    return false;
 }
 
 static bool attempt(void *context, size_t first, size_t n, struct err *err)
 {
     struct batch *batch = context;
-    return apply_happenings(batch->applier, batch->items + first, n, err);
+    if (!apply_happenings(batch->applier, batch->items + first, n, err))
+        return false;
+    memset(batch->applied + first, true, n);
+    return true;
 }
 
 static bool is_stopping(void *context)
@@ -102,7 +124,7 @@ static bool is_stopping(void *context)
 
 static bool set_aside(void *context, size_t item, const struct err *err)
 {
-    (void)err;
+    (void)err; /* the carrier has logged it */
     struct batch *batch = context;
     char id[UUID_TEXT_MAX];
     atomic_fetch_add(&batch->applier->engine->set_aside, 1);
@@ -127,7 +149,7 @@ static void take_reports(struct batch *batch, struct queue *queue)
 {
     batch->queued_n = queue_take(queue, (void **)batch->queued, BATCH_MAX);
     for (size_t i = 0; i < batch->queued_n; i++)
-        batch->items[batch->n++] = *batch->queued[i];
+        batch->items[batch->n++] = batch->queued[i]->happening;
 }
 
 /* Adds the sagas that are due; those put off are looked past. *next_ms is when the next one is due, 0: unknown. */
@@ -148,6 +170,33 @@ static bool take_due(struct batch *batch, int64_t *next_ms, struct err *err)
     return true;
 }
 
+static void finish(struct act *act, enum act_result result, const char *reason)
+{
+    act->result = result;
+    snprintf(act->reason, sizeof act->reason, "%s", reason);
+    act->done(act);
+}
+
+static void answer(struct act *act, const struct happening *happening, bool applied)
+{
+    if (!applied)
+        finish(act, ACT_UNAVAILABLE, "it could not be applied");
+    else if (!happening->refusal)
+        finish(act, ACT_APPLIED, "");
+    else
+        finish(act, happening->found ? ACT_NOT_NOW : ACT_NO_SAGA, happening->refusal);
+}
+
+static void finish_reports(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->queued_n; i++) {
+        if (batch->queued[i]->act)
+            answer(batch->queued[i]->act, &batch->items[i], batch->applied[i]);
+        free(batch->queued[i]);
+    }
+    batch->queued_n = 0;
+}
+
 /* One batch; returns when the next is due by the clock, 0 when nobody knows. */
 static int64_t turn(struct engine *engine, struct batch *batch)
 {
@@ -155,14 +204,14 @@ static int64_t turn(struct engine *engine, struct batch *batch)
     int64_t next_ms = 0;
     struct carrier carrier = {batch, attempt, set_aside, "timers", is_stopping, &engine->timers_healthy};
     batch->n = 0;
+    memset(batch->applied, false, sizeof batch->applied);
     take_reports(batch, engine->happened);
-    bool known = take_due(batch, &next_ms, &err);
+    bool known = !engine->config.with_engine || take_due(batch, &next_ms, &err);
     atomic_store(&engine->timers_healthy, known);
     if (!known)
         log_line(LOG_DEBUG, "engine.timers_blind", LOG_ERR(&err));
     carrier_carry(&carrier, batch->n);
-    for (size_t i = 0; i < batch->queued_n; i++)
-        free(batch->queued[i]);
+    finish_reports(batch);
     return next_ms;
 }
 
@@ -193,6 +242,12 @@ void *timers_run(void *argument)
                (wake_ms = atomic_load(&engine->next_wake_ms)) > clock_real_ms())
             sleep_until(engine, wake_ms);
     }
+    queue_close(engine->happened);
+    do {
+        batch->n = 0;
+        take_reports(batch, engine->happened);
+        finish_reports(batch);
+    } while (queue_len(engine->happened));
     applier_close(&applier);
     free(batch);
     return NULL;

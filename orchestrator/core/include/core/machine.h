@@ -85,6 +85,8 @@ struct effects {
  * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
  * changes nothing at all. */
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
+/* Why this event, an operator's act, cannot be applied to the saga as it is; NULL: it can. Static. */
+const char *machine_refusal(const struct saga *saga, const struct event *event);
 /* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
  * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);

@@ -77,6 +77,8 @@ bool command_kind_parse(const char *name, enum command_kind *kind);
 
 /* COMPLETED and COMPENSATED: nothing will ever change again. */
 bool saga_ended(enum saga_state state);
+/* Whether it may still be cancelled: nothing that it did stands for good, and it is not on its way back. */
+bool saga_cancellable(enum saga_state state);
 /* Drops what was parsed. The texts and the structs belong to whoever made them. */
 void saga_release(struct saga *saga);
 

@@ -21,7 +21,7 @@ struct engine_config {
     const char *instance; /* keeps its Kafka partitions over restarts; NULL: none */
     int partitions;       /* of topics that are made */
     int64_t fetch_wait_ms; /* as kafka_consumer_config has it */
-    bool with_engine;     /* applies replies and timers; without it only starts are accepted */
+    bool with_engine;     /* applies replies and timers; without it only starts and operators' acts are */
     bool with_relay;
 };
 
@@ -87,6 +87,28 @@ enum submit_result {
 };
 /* Unless it is taken, `done` will not be called. Any thread. */
 MUST_CHECK enum submit_result engine_submit(struct engine *engine, struct start *start);
+
+enum act_result {
+    ACT_APPLIED,
+    ACT_NO_SAGA,
+    ACT_NOT_NOW,     /* the saga's state does not permit it */
+    ACT_UNAVAILABLE, /* not applied: ask again */
+};
+
+/* What an operator does to a saga. The caller owns it and its texts until `done` is called, on a thread of the engine; done
+ * must not block. */
+struct act {
+    struct uuid saga_id;
+    enum event_type type; /* EVENT_CANCEL */
+    const char *error;    /* JSON object {"code", "message"}: why */
+    void (*done)(struct act *act);
+    void *context;
+
+    enum act_result result; /* out */
+    char reason[200];       /* out, for people, unless it was applied */
+};
+/* False when too much waits or the engine stops; `done` will not be called then. Any thread. */
+MUST_CHECK bool engine_act(struct engine *engine, struct act *act);
 
 struct engine_health {
     bool database;   /* the last batch of every thread reached it */
