@@ -68,6 +68,7 @@ static void answer_saga(struct call *call, const struct store_saga_view *saga, c
         state = SAGA_STALLED; /* a newer program's word: nothing that we know may be done */
     add_saga(&body, saga);
     add_json_member(&body, "input", saga->input);
+    buf_printf(&body, ",\"revision\":%lld", (long long)saga->revision);
     buf_printf(&body, ",\"actions\":[%s]", saga_cancellable(state) ? "\"cancel\"" : "");
     add_steps(&body, definition, rows);
     const char *location =
@@ -88,7 +89,8 @@ static void show_saga(struct call *call, const struct saga *saga)
                                    .input = saga->input,
                                    .created_ms = saga->created_ms,
                                    .ended_ms = saga->ended_ms,
-                                   .deadline_ms = saga->deadline_ms};
+                                   .deadline_ms = saga->deadline_ms,
+                                   .revision = saga->version};
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *step = &saga->steps[i];
         rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->output, step->error};
@@ -365,12 +367,13 @@ static void on_watched(struct watch *watch, const struct saga *saga)
         call_later(call, &show);
 }
 
-/* GET of one saga; with ?wait it is shown once it has ended. */
+/* GET of one saga; with ?wait it is shown once it has ended, with ?after too once it has a higher revision. */
 void sagas_wait(struct call *call)
 {
-    int64_t wait_ms = 0;
+    int64_t wait_ms = 0, after = -1;
     struct engine *engine = atomic_load(&call->api->engine);
-    if (!read_id(call) || !call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms))
+    if (!read_id(call) || !call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms) ||
+        !call_query_int(call, "after", 0, INT64_MAX, &after))
         return;
     call->status = 200;
     if (!wait_ms || !engine) {
@@ -378,7 +381,8 @@ void sagas_wait(struct call *call)
         return;
     }
     struct watch *watch = arena_alloc(&call->arena, sizeof *watch);
-    *watch = (struct watch){.id = call->saga_id, .deadline_ms = clock_mono_ms() + wait_ms, .done = on_watched, .context = call};
+    *watch = (struct watch){.id = call->saga_id, .changes = after >= 0, .after = after,
+                            .deadline_ms = clock_mono_ms() + wait_ms, .done = on_watched, .context = call};
     engine_watch(engine, watch);
 }
 

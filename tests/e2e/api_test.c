@@ -221,8 +221,21 @@ START_TEST(a_saga_is_cancelled_once)
     ck_assert_str_eq(text(answer.body, "state"), "COMPENSATING");
     ck_assert(json_is_true(json_object_get(answer.body, "cancelled")));
     ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "actions")), 0);
-    answer_free(&answer);
     check_problem(world_post(&world, cancel, "{}"), "again", 409, "not-now", NULL);
+    int64_t revision = json_integer_value(json_object_get(answer.body, "revision"));
+    ck_assert_int_ge(revision, 2);
+    answer_free(&answer);
+    char *change = mem_printf("%s?wait=20s&after=%lld", path, (long long)revision - 1);
+    answer = world_get(&world, change); /* there already */
+    ck_assert_int_eq(json_integer_value(json_object_get(answer.body, "revision")), revision);
+    answer_free(&answer);
+    free(change);
+    change = mem_printf("%s?wait=20s&after=%lld", path, (long long)revision);
+    answer = world_get(&world, change);
+    ck_assert_int_gt(json_integer_value(json_object_get(answer.body, "revision")), revision);
+    answer_free(&answer);
+    free(change);
+    check_problem(world_get(&world, "/v1/sagas/0197c0de-0000-7000-8000-00000000000a?wait=60s"), "no saga", 404, "not-found", NULL);
     answer = world_get(&world, wait); /* the step's silence ends it */
     ck_assert_str_eq(text(answer.body, "state"), "COMPENSATED");
     answer_free(&answer);

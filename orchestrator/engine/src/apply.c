@@ -106,6 +106,7 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
             live_put(engine->live, changes[i].saga, applier->epoch);
         if (engine->relay)
             hand_over(engine, &changes[i], begun_ms);
+        watches_changed(engine, changes[i].saga);
         if (changes[i].saga->wake_ms)
             timers_hint(engine, changes[i].saga->wake_ms);
     }

@@ -48,6 +48,8 @@ void *watches_run(void *engine);
 
 /* Any thread: the saga ended or stalled. `saga` NULL: how is not known here. */
 void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga);
+/* Any thread: the saga was written. */
+void watches_changed(struct engine *engine, const struct saga *saga);
 /* Any thread. Watches a saga that is about to be committed. */
 void watches_expect(struct engine *engine, struct watch *watch);
 /* What became of it; by its id, since the watch of a saga that was committed may be over already. watches_forget is false

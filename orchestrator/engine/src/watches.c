@@ -59,6 +59,21 @@ static bool has_id(const struct watch *watch, const void *id)
     return uuid_equal(&watch->id, id);
 }
 
+static bool sees_change(const struct watch *watch, const void *argument)
+{
+    const struct saga *saga = argument;
+    return watch->changes && watch->after < saga->version && has_id(watch, &saga->id);
+}
+
+/* What the database says of a saga is what this watch waits for. */
+static bool sees(const struct watch *watch, const void *argument)
+{
+    const struct store_glance *glance = argument;
+    if (watch->waits || !has_id(watch, &glance->id))
+        return false;
+    return !glance->found || (watch->changes ? glance->version > watch->after : glance->settled);
+}
+
 static bool is_over(const struct watch *watch, const void *now_ms)
 {
     return !watch->waits && watch->deadline_ms <= *(const int64_t *)now_ms;
@@ -74,6 +89,14 @@ void watches_tell(struct engine *engine, const struct uuid *id, const struct sag
 {
     pthread_mutex_lock(&engine->watches_lock);
     struct watch *taken = take_from(engine, bucket(engine, id), has_id, id, NULL);
+    pthread_mutex_unlock(&engine->watches_lock);
+    finish(taken, saga);
+}
+
+void watches_changed(struct engine *engine, const struct saga *saga)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    struct watch *taken = take_from(engine, bucket(engine, &saga->id), sees_change, saga, NULL);
     pthread_mutex_unlock(&engine->watches_lock);
     finish(taken, saga);
 }
@@ -158,21 +181,27 @@ static void look_at_all_again(struct engine *engine)
     pthread_mutex_unlock(&engine->watches_lock);
 }
 
+static void tell_seen(struct engine *engine, const struct store_glance *glance)
+{
+    pthread_mutex_lock(&engine->watches_lock);
+    struct watch *taken = take_from(engine, bucket(engine, &glance->id), sees, glance, NULL);
+    pthread_mutex_unlock(&engine->watches_lock);
+    finish(taken, NULL);
+}
+
 static void look(struct engine *engine, struct pg *pg)
 {
     struct uuid ids[BATCH_MAX];
-    bool settled[BATCH_MAX];
+    struct store_glance glances[BATCH_MAX];
     struct err err;
     size_t n;
     while ((n = list_ids(engine, ids))) {
-        if (!store_settled(pg, ids, n, settled, &err)) {
+        if (!store_glance(pg, ids, n, glances, &err)) {
             log_line(LOG_DEBUG, "engine.watches_blind", LOG_ERR(&err));
             return;
         }
-        for (size_t i = 0; i < n; i++) {
-            if (settled[i])
-                watches_tell(engine, &ids[i], NULL);
-        }
+        for (size_t i = 0; i < n; i++)
+            tell_seen(engine, &glances[i]);
     }
 }
 

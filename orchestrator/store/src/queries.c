@@ -6,15 +6,18 @@
 #define SAGA_COLUMNS                                                                                                   \
     "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at"
 
-static const struct pg_statement saga_get = {"saga_get", "SELECT " SAGA_COLUMNS " FROM saga WHERE id = $1"};
+static const struct pg_statement saga_get = {
+    "saga_get", "SELECT " SAGA_COLUMNS ", (SELECT max(seq) FROM history WHERE saga_id = id) FROM saga WHERE id = $1"};
 static const struct pg_statement saga_list = {
     "saga_list", "SELECT " SAGA_COLUMNS " FROM saga WHERE id < $1 AND ($2::text IS NULL OR state = $2)"
                  " AND ($3::text IS NULL OR definition = $3) ORDER BY id DESC LIMIT $4"};
 static const struct pg_statement saga_by_key = {
     "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
                    " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
-static const struct pg_statement saga_settled = {
-    "saga_settled", "SELECT id FROM saga WHERE id = ANY($1) AND state IN ('COMPLETED', 'COMPENSATED', 'STALLED')"};
+static const struct pg_statement saga_glance = {
+    "saga_glance", "SELECT t.n, state IN ('COMPLETED', 'COMPENSATED', 'STALLED'),"
+                   " (SELECT max(seq) FROM history WHERE saga_id = saga.id)"
+                   " FROM unnest($1::uuid[]) WITH ORDINALITY AS t(id, n) JOIN saga ON saga.id = t.id"};
 static const struct pg_statement saga_exists = {"saga_exists", "SELECT id FROM saga WHERE id = ANY($1)"};
 static const struct pg_statement steps_get = {
     "steps_get", "SELECT position, state, round, attempt, output, error FROM step WHERE saga_id = $1"};
@@ -51,8 +54,10 @@ bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, s
     if (!ok)
         return false;
     *found = pg_rows_count(rows) == 1;
-    if (*found)
+    if (*found) {
         read_view(arena, rows, 0, out);
+        out->revision = pg_get_int(rows, 0, 10);
+    }
     pg_rows_free(rows);
     return true;
 }
@@ -129,9 +134,25 @@ bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, 
     return find_ids(pg, &saga_exists, ids, n, exists, err);
 }
 
-bool store_settled(struct pg *pg, const struct uuid *ids, size_t n, bool *settled, struct err *err)
+bool store_glance(struct pg *pg, const struct uuid *ids, size_t n, struct store_glance *out, struct err *err)
 {
-    return find_ids(pg, &saga_settled, ids, n, settled, err);
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    struct pg_column *column = pg_param_array(&params, PG_UUID);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_uuid(column, &ids[i]);
+        out[i] = (struct store_glance){.id = ids[i]};
+    }
+    bool ok = pg_call(pg, &saga_glance, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
+        struct store_glance *glance = &out[pg_get_int(rows, row, 0) - 1];
+        glance->found = true;
+        glance->settled = pg_get_bool(rows, row, 1);
+        glance->version = pg_get_int(rows, row, 2);
+    }
+    pg_rows_free(rows);
+    return ok;
 }
 
 bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *out, size_t n,

@@ -48,11 +48,13 @@ enum start_result {
     START_REFUSED,       /* the database takes it under no circumstances */
 };
 
-/* Waits for a saga to end or to stall. `done` is called then, or at the deadline (clock_mono_ms), or when the engine stops,
+/* Waits for a saga to end or to stall, or for any change of it. `done` is called then, or when there is no such saga, or at the deadline (clock_mono_ms), or when the engine stops,
  * on a thread of the engine; it must not block. `saga` is the saga as it is then, good until the return, or NULL when this
  * process does not know. */
 struct watch {
     struct uuid id;
+    bool changes;       /* told as soon as the saga's version is above `after` */
+    int64_t after;
     int64_t deadline_ms;
     void (*done)(struct watch *watch, const struct saga *saga);
     void *context;

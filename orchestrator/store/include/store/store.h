@@ -114,8 +114,14 @@ struct store_key_view {
 /* Fills out[i] for keys[i], for each of `n` keys without doubles. */
 MUST_CHECK bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n,
                                 struct store_key_view *out, struct err *err);
-/* Which of the ids have ended or stalled. */
-MUST_CHECK bool store_settled(struct pg *pg, const struct uuid *ids, size_t n, bool *settled, struct err *err);
+/* How far sagas are: out[i] for ids[i]. */
+struct store_glance {
+    struct uuid id;
+    bool found;
+    bool settled; /* ended or stalled */
+    int64_t version;
+};
+MUST_CHECK bool store_glance(struct pg *pg, const struct uuid *ids, size_t n, struct store_glance *out, struct err *err);
 /* Which of the ids exist. */
 MUST_CHECK bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err);
 
@@ -129,6 +135,7 @@ struct store_saga_view {
     const char *idempotency_key; /* or NULL */
     const char *input;
     int64_t created_ms, ended_ms, deadline_ms;
+    int64_t revision; /* struct saga's version; 0 in lists */
 };
 MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
                                bool *found, struct err *err);
