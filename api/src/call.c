@@ -13,7 +13,8 @@
 static void finish(struct call *call, int status, const char *type, struct buf *body, const char *header,
                    const char *value)
 {
-    http_answer(call->request, status, type, body, header, value);
+    struct http_header headers[] = {{"Cache-Control", "no-store"}, {header, value}};
+    http_answer(call->request, status, type, body, headers, value ? 2 : 1);
     arena_free(&call->arena);
     free(call);
 }
@@ -27,6 +28,18 @@ void call_json(struct call *call, int status, struct buf *body, const char *loca
     }
     buf_char(body, '\n');
     finish(call, status, "application/json", body, "Location", location);
+}
+
+void call_file(struct call *call, const char *content_type, const void *data, size_t len, const char *etag,
+               const struct http_header *headers, size_t headers_n)
+{
+    const char *known = http_header(call->request, "If-None-Match");
+    bool same = known && strcmp(known, etag) == 0;
+    struct http_header all[HTTP_HEADERS_MAX] = {{"ETag", etag}};
+    memcpy(all + 1, headers, headers_n * sizeof *headers);
+    http_answer_constant(call->request, same ? 304 : 200, content_type, data, same ? 0 : len, all, headers_n + 1);
+    arena_free(&call->arena);
+    free(call);
 }
 
 void call_text(struct call *call, int status, const char *content_type, struct buf *body)

@@ -48,6 +48,9 @@ struct route {
 
 /* Each answers the call and frees it. */
 void call_json(struct call *call, int status, struct buf *body, const char *location);
+/* What the program holds for good; 304 when the client has it already. */
+void call_file(struct call *call, const char *content_type, const void *data, size_t len, const char *etag,
+               const struct http_header *headers, size_t headers_n);
 void call_text(struct call *call, int status, const char *content_type, struct buf *body);
 /* RFC 9457. `kind` names the problem's type ("invalid-body"); problems (may be NULL) are its places. */
 void call_problem(struct call *call, int status, const char *kind, const char *title, const char *detail,
@@ -80,6 +83,8 @@ void sagas_get(struct call *call);
 void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
 void sagas_cancel(struct call *call);
+void dashboard_page(struct call *call);
+void dashboard_asset(struct call *call);
 void health_live(struct call *call);
 void health_ready(struct call *call);
 void health_metrics(struct call *call);

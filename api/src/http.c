@@ -102,22 +102,35 @@ static void free_body(void *body)
     free(body);
 }
 
+static void answer(struct http_request *request, int status, const char *content_type, const struct http_header *headers,
+                   size_t headers_n)
+{
+    if (!request->response)
+        abort(); /* out of memory */
+    MHD_add_response_header(request->response, "Content-Type", content_type);
+    MHD_add_response_header(request->response, "X-Content-Type-Options", "nosniff");
+    for (size_t i = 0; i < headers_n; i++)
+        MHD_add_response_header(request->response, headers[i].name, headers[i].value);
+    request->status = (unsigned)status;
+    request->phase = ANSWERED;
+    MHD_resume_connection(request->connection);
+}
+
 void http_answer(struct http_request *request, int status, const char *content_type, struct buf *body,
-                 const char *header, const char *header_value)
+                 const struct http_header *headers, size_t headers_n)
 {
     char *text = body->data ? body->data : mem_strdup("");
     size_t len = body->len;
     *body = buf_new(body->max);
     request->response = MHD_create_response_from_buffer_with_free_callback(len, text, free_body);
-    if (!request->response)
-        abort(); /* out of memory */
-    MHD_add_response_header(request->response, "Content-Type", content_type);
-    MHD_add_response_header(request->response, "Cache-Control", "no-store");
-    if (header_value)
-        MHD_add_response_header(request->response, header, header_value);
-    request->status = (unsigned)status;
-    request->phase = ANSWERED;
-    MHD_resume_connection(request->connection);
+    answer(request, status, content_type, headers, headers_n);
+}
+
+void http_answer_constant(struct http_request *request, int status, const char *content_type, const void *data, size_t len,
+                          const struct http_header *headers, size_t headers_n)
+{
+    request->response = MHD_create_response_from_buffer(len, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
+    answer(request, status, content_type, headers, headers_n);
 }
 
 static bool resolve(const char *listen, struct sockaddr_storage *address, struct err *err)

@@ -32,9 +32,16 @@ const char *http_header(const struct http_request *request, const char *name);
 const char *http_body(const struct http_request *request, size_t *len);
 bool http_body_too_large(const struct http_request *request);
 
-/* The answer; the body is taken over (and emptied). `header` and its value (NULL: none) are copied. Any thread. The request
- * is gone afterwards. */
+struct http_header {
+    const char *name, *value;
+};
+#define HTTP_HEADERS_MAX 8
+
+/* The answer; the body is taken over (and emptied). The headers are copied. Any thread. The request is gone afterwards. */
 void http_answer(struct http_request *request, int status, const char *content_type, struct buf *body,
-                 const char *header, const char *header_value);
+                 const struct http_header *headers, size_t headers_n);
+/* The same with what stays in memory until the program ends. */
+void http_answer_constant(struct http_request *request, int status, const char *content_type, const void *data, size_t len,
+                          const struct http_header *headers, size_t headers_n);
 
 #endif

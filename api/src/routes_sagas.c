@@ -558,7 +558,7 @@ void sagas_history(struct call *call)
         buf_str(&body, entries++ ? "," : "");
         buf_add(&body, batches[i] + 1, len - 2);
     }
-    buf_str(&body, "],\"next\":");
+    buf_printf(&body, "],\"last\":%lld,\"next\":", (long long)last);
     if (n == (size_t)limit)
         buf_printf(&body, "\"/v1/sagas/%s/history?after=%lld&limit=%lld\"}", call->parameter, (long long)last, (long long)limit);
     else

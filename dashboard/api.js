@@ -1,0 +1,37 @@
+// The public REST API, as any client sees it.
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body?.detail ? `${body.title}: ${body.detail}` : body?.title ?? `the orchestrator answered ${status}`);
+    this.status = status;
+  }
+}
+
+async function call(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { title: "The orchestrator does not answer" });
+  }
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Problem(response.status, body);
+  return body;
+}
+
+export function get(path, signal) {
+  return call(path, { signal });
+}
+
+export function post(path, body) {
+  return call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
+
+// Waits `ms`, or until the view is left.
+export function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

@@ -1,0 +1,179 @@
+// One saga: its steps in their order, what happened when, its data, and what may be done to it.
+import { get, post } from "./api.js";
+import { h, show, svg } from "./dom.js";
+import { follow } from "./live.js";
+import { duration, eventWord, stateMark, stateTone, stateWord, when } from "./words.js";
+
+const ENDED = ["COMPLETED", "COMPENSATED"];
+
+function summary(saga, now) {
+  const end = saga.ended_at ? Date.parse(saga.ended_at) : now;
+  const facts = [
+    ["Definition", `${saga.definition}, version ${saga.version}`],
+    ["Started", when(saga.created_at)],
+    [saga.ended_at ? "Took" : "Age", duration(Math.max(0, end - Date.parse(saga.created_at)))],
+    saga.deadline_at && !saga.ended_at && ["Deadline", when(saga.deadline_at)],
+    saga.idempotency_key && ["Idempotency key", saga.idempotency_key],
+  ].filter(Boolean);
+  return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+function stepBox(step, definition) {
+  const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
+  return h("li", { class: `step ${stateTone(step.state)}` },
+    h("strong", {}, step.name),
+    h("span", {}, stateMark(step.state), again),
+    h("small", {}, `${step.service}: ${definition?.action ?? ""}`,
+      definition?.compensation ? `, undone by ${definition.compensation}` : ", nothing to undo"),
+    step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`));
+}
+
+function graph(saga, definition) {
+  const of = new Map((definition?.steps ?? []).map((step) => [step.name, step]));
+  return h("ol", { class: "graph" }, saga.steps.map((step) => stepBox(step, of.get(step.name))));
+}
+
+// An attempt is from its command to the next that is told of its step.
+function attempts(entries) {
+  const open = new Map(), all = [];
+  for (const entry of entries) {
+    if (!entry.step || entry.event === "reply_ignored") continue;
+    const running = open.get(entry.step);
+    if (running) {
+      running.end = Date.parse(entry.at);
+      running.outcome = entry.event;
+      open.delete(entry.step);
+    }
+    if (entry.event.endsWith("_sent")) {
+      const attempt = { step: entry.step, undo: entry.event === "compensation_sent", attempt: entry.attempt, start: Date.parse(entry.at) };
+      open.set(entry.step, attempt);
+      all.push(attempt);
+    }
+  }
+  return all;
+}
+
+function barTone(attempt) {
+  if (!attempt.end) return "busy";
+  if (attempt.outcome.endsWith("succeeded")) return attempt.undo ? "undone" : "good";
+  return attempt.outcome.endsWith("failed") ? "bad" : "warn";
+}
+
+// A row for each step, a bar for each attempt; the numbers beside the bars say the same as the table below.
+function bars(saga, entries, now) {
+  const all = attempts(entries), from = Date.parse(saga.created_at);
+  const to = Math.max(saga.ended_at ? Date.parse(saga.ended_at) : now, from + 1, ...all.map((one) => one.end ?? 0));
+  const rowHeight = 26, left = 30, width = 100, names = saga.steps.map((step) => step.name);
+  const x = (ms) => left + ((ms - from) / (to - from)) * (width - left - 10);
+  const picture = svg("svg", { class: "bars", role: "img", "aria-label": "Attempts over time; the list below says the same", height: names.length * rowHeight });
+  names.forEach((name, row) => {
+    picture.append(svg("text", { x: "0", y: row * rowHeight + 17, class: "name" }, name));
+    for (const one of all.filter((attempt) => attempt.step === name)) {
+      const start = x(one.start), end = x(one.end ?? now);
+      picture.append(svg("rect", { x: `${start}%`, y: row * rowHeight + 4, height: rowHeight - 10, rx: 3,
+        width: `${Math.max(end - start, 0.4)}%`, class: `bar ${barTone(one)}` },
+        svg("title", {}, `${one.undo ? "compensation" : "action"}, attempt ${one.attempt}: ${duration((one.end ?? now) - one.start)}`)));
+    }
+  });
+  return [picture, h("p", { class: "scale" }, h("span", {}, "0 ms"), h("span", {}, duration(to - from)))];
+}
+
+function detailText(detail) {
+  if (!detail) return "";
+  if (detail.code) return detail.message ? `${detail.code}: ${detail.message}` : detail.code;
+  return JSON.stringify(detail);
+}
+
+function timeline(saga, entries) {
+  const from = Date.parse(saga.created_at);
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "History" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["After", "What", "Step", "Attempt", "Why"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, entries.map((entry) => h("tr", {},
+      h("td", { class: "number", title: entry.at }, duration(Date.parse(entry.at) - from)),
+      h("td", {}, eventWord(entry.event)),
+      h("td", {}, entry.step ?? ""),
+      h("td", { class: "number" }, entry.attempt ?? ""),
+      h("td", {}, detailText(entry.detail)))))));
+}
+
+function data(saga) {
+  const block = (name, value) => h("details", {}, h("summary", {}, name), h("pre", { tabindex: "0" }, JSON.stringify(value, null, 2)));
+  return [block("Input", saga.input),
+    ...saga.steps.filter((step) => step.output !== null).map((step) => block(`Output of ${step.name}`, step.output)),
+    ...saga.steps.filter((step) => step.error).map((step) => block(`Error of ${step.name}`, step.error))];
+}
+
+function askToCancel(saga, done) {
+  const reason = h("input", { id: "reason", name: "reason", maxlength: "500", autocomplete: "off" });
+  const problem = h("p", { class: "problem", role: "alert" });
+  const dialog = h("dialog", { "aria-labelledby": "cancel-title" }, h("form", { method: "dialog" },
+    h("h2", { id: "cancel-title" }, "Cancel this saga?"),
+    h("p", {}, "No further step begins. What is in flight is waited for; then everything done so far is undone in reverse."),
+    h("label", { for: "reason" }, "Reason, for the history"), reason, problem,
+    h("p", { class: "buttons" },
+      h("button", { type: "button", onclick: () => dialog.close() }, "Keep it running"),
+      h("button", { type: "submit", class: "danger" }, "Cancel the saga"))));
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await post(`/v1/sagas/${saga.id}/cancel`, reason.value ? { reason: reason.value } : {});
+      dialog.close();
+      done();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function actions(saga) {
+  if (!saga.actions.includes("cancel")) return [];
+  return [h("button", { type: "button", class: "danger", onclick: () => askToCancel(saga, () => {}) }, "Cancel…")];
+}
+
+async function readHistory(id, known, signal) {
+  let next = `/v1/sagas/${id}/history?limit=500&after=${known.after}`;
+  while (next) {
+    const page = await get(next, signal);
+    known.entries.push(...page.entries);
+    known.after = page.last;
+    next = page.next;
+  }
+}
+
+export async function sagaView(element, id, signal) {
+  const heading = h("h1", { class: "id" }, id), state = h("p", { class: "headline", role: "status" });
+  const parts = { facts: h("section", {}), graph: h("section", {}), actions: h("section", { class: "buttons" }), bars: h("section", {}),
+    timeline: h("section", {}), data: h("section", {}) };
+  const known = { entries: [], after: 0 };
+  let definition = null, saga = null;
+  element.append(heading, state, parts.facts, parts.actions, h("h2", {}, "Steps"), parts.graph, h("h2", {}, "What happened"), parts.bars,
+    parts.timeline, h("h2", {}, "Data"), parts.data);
+
+  function draw() {
+    const now = Date.now(), minute = ENDED.includes(saga.state) ? 0 : Math.floor(now / 1000);
+    document.title = `${stateWord(saga.state)}: ${saga.definition} ${saga.id}`;
+    show(state, [saga.state, saga.cancelled], () => [stateMark(saga.state), saga.cancelled ? " (cancelled)" : ""]);
+    show(parts.facts, [saga.revision, minute], () => summary(saga, now));
+    show(parts.actions, saga.actions, () => actions(saga));
+    show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition));
+    show(parts.bars, [known.entries.length, minute], () => bars(saga, known.entries, now));
+    show(parts.timeline, known.entries.length, () => timeline(saga, known.entries));
+    if (parts.data.dataset.steps !== JSON.stringify(saga.steps.map((step) => [step.output, step.error]))) {
+      parts.data.dataset.steps = JSON.stringify(saga.steps.map((step) => [step.output, step.error]));
+      parts.data.replaceChildren(...data(saga));
+    }
+  }
+
+  const clock = setInterval(() => saga && !ENDED.includes(saga.state) && draw(), 1000);
+  signal.addEventListener("abort", () => clearInterval(clock), { once: true });
+  await follow(async () => {
+    saga = await get(saga ? `/v1/sagas/${id}?wait=20s&after=${saga.revision}` : `/v1/sagas/${id}`, signal);
+    definition ??= (await get(`/v1/definitions/${saga.definition}?version=${saga.version}`, signal)).definition;
+    await readHistory(id, known, signal);
+    draw();
+    return ENDED.includes(saga.state) ? null : 0;
+  }, signal);
+}

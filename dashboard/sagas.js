@@ -1,0 +1,78 @@
+// The newest sagas, filtered as the address says.
+import { get } from "./api.js";
+import { h, show } from "./dom.js";
+import { follow } from "./live.js";
+import { duration, SAGA_STATES, stateMark, stateWord, when } from "./words.js";
+
+const REFRESH_MS = 2000;
+const FILTERS = ["state", "definition", "before", "limit"];
+
+function addressOf(form) {
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) if (value) query.set(name, value);
+  const text = query.toString();
+  return text ? `/sagas?${text}` : "/sagas";
+}
+
+function filters(query, definitions, changed) {
+  const option = (name, value, text) => h("option", { value, selected: query.get(name) === value }, text);
+  const form = h("form", { class: "filters", role: "search", "aria-label": "Filter the sagas" },
+    h("label", {}, "State", h("select", { name: "state" }, option("state", "", "any"),
+      SAGA_STATES.map((state) => option("state", state, stateWord(state))))),
+    h("label", {}, "Definition", h("select", { name: "definition" }, option("definition", "", "any"),
+      definitions.map(({ name }) => option("definition", name, name)))));
+  form.addEventListener("change", () => changed(addressOf(form)));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  return form;
+}
+
+function row(saga) {
+  const took = saga.ended_at ? duration(Date.parse(saga.ended_at) - Date.parse(saga.created_at)) : "";
+  return h("tr", {},
+    h("td", {}, h("a", { href: `/sagas/${saga.id}`, class: "id" }, saga.id)),
+    h("td", {}, stateMark(saga.state), saga.cancelled && " (cancelled)"),
+    h("td", {}, `${saga.definition} v${saga.version}`),
+    h("td", {}, when(saga.created_at)),
+    h("td", { class: "number" }, took));
+}
+
+function table(page) {
+  if (!page.sagas.length) return h("p", { class: "empty" }, "No sagas here.");
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sagas" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Saga", "State", "Definition", "Started", "Took"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, page.sagas.map(row))));
+}
+
+function pager(query, page) {
+  const links = [];
+  if (query.get("before")) links.push(h("a", { href: withBefore(query, null) }, "Newest"));
+  if (page.next) links.push(h("a", { href: withBefore(query, new URLSearchParams(page.next.split("?")[1]).get("before")) }, "Older"));
+  return h("nav", { class: "pager", "aria-label": "Pages" }, links);
+}
+
+function withBefore(query, before) {
+  const next = new URLSearchParams(query);
+  if (before) next.set("before", before);
+  else next.delete("before");
+  return `/sagas?${next}`;
+}
+
+export async function sagasView(element, query, signal) {
+  document.title = "Sagas";
+  let wanted = new URLSearchParams([...query].filter(([name, value]) => FILTERS.includes(name) && value));
+  const { definitions } = await get("/v1/definitions?limit=500", signal);
+  const list = h("section", {}), pages = h("section", {});
+  async function look() {
+    const page = await get(`/v1/sagas?${wanted}`, signal);
+    show(list, page.sagas, () => table(page));
+    show(pages, [String(wanted), page.next], () => pager(wanted, page));
+    return REFRESH_MS;
+  }
+  const form = filters(wanted, definitions, (address) => {
+    history.pushState(null, "", address);
+    wanted = new URLSearchParams(location.search);
+    look().catch(() => {}); // the next look says what is wrong
+  });
+  element.append(h("h1", {}, "Sagas"), form, list, pages);
+  await follow(look, signal);
+}
