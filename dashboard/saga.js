@@ -63,14 +63,14 @@ function barTone(attempt) {
 function bars(saga, entries, now) {
   const all = attempts(entries), from = Date.parse(saga.created_at);
   const to = Math.max(saga.ended_at ? Date.parse(saga.ended_at) : now, from + 1, ...all.map((one) => one.end ?? 0));
-  const rowHeight = 26, left = 30, width = 100, names = saga.steps.map((step) => step.name);
-  const x = (ms) => left + ((ms - from) / (to - from)) * (width - left - 10);
+  const rowHeight = 40, names = saga.steps.map((step) => step.name);
+  const x = (ms) => ((ms - from) / (to - from)) * 100;
   const picture = svg("svg", { class: "bars", role: "img", "aria-label": "Attempts over time; the list below says the same", height: names.length * rowHeight });
   names.forEach((name, row) => {
-    picture.append(svg("text", { x: "0", y: row * rowHeight + 17, class: "name" }, name));
+    picture.append(svg("text", { x: "0", y: row * rowHeight + 14, class: "name" }, name));
     for (const one of all.filter((attempt) => attempt.step === name)) {
       const start = x(one.start), end = x(one.end ?? now);
-      picture.append(svg("rect", { x: `${start}%`, y: row * rowHeight + 4, height: rowHeight - 10, rx: 3,
+      picture.append(svg("rect", { x: `${start}%`, y: row * rowHeight + 19, height: 14, rx: 3,
         width: `${Math.max(end - start, 0.4)}%`, class: `bar ${barTone(one)}` },
         svg("title", {}, `${one.undo ? "compensation" : "action"}, attempt ${one.attempt}: ${duration((one.end ?? now) - one.start)}`)));
     }

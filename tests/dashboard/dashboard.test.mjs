@@ -1,0 +1,191 @@
+// What an operator sees and does, in a browser. SAGA_URL and SAGA_DATABASE_URL say where the running system is.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { request } from "node:http";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+
+const URL_OF_API = process.env.SAGA_URL;
+const SHOTS = process.env.SCREENSHOTS;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const LONG = 30000;
+
+let browser, context, page;
+const complaints = [];
+
+async function api(path, body) {
+  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(URL_OF_API + path, options);
+  assert.ok(answer.ok, `${path}: ${answer.status}`);
+  return answer.json();
+}
+
+const ORDER = { sku: "book", qty: 1, account: "alice", amount: 1999, country: "DE", address: "1 Example Street" };
+
+// The stock is reserved; then nobody carries out the second step, and its silence turns the saga back.
+const HALTING = (timeout) => ({
+  name: `halting-${timeout}`,
+  steps: [
+    { name: "reserve", service: "inventory", action: "reserve", compensation: "release", input: { sku: "${input.sku}", qty: "${input.qty}" } },
+    { name: "approve", service: "nobody", action: "approve", compensation: null, timeout, on_timeout: "compensate" },
+  ],
+});
+
+async function startHalting(timeout) {
+  await api("/v1/definitions", HALTING(timeout));
+  return api("/v1/sagas", { definition: `halting-${timeout}`, input: ORDER });
+}
+
+async function shot(name) {
+  await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
+}
+
+async function open(path) {
+  await page.goto(URL_OF_API + path);
+  await page.waitForSelector("main h1");
+}
+
+async function rows(n) {
+  const deadline = Date.now() + LONG;
+  let found;
+  while ((found = await page.locator("tbody tr").count()) !== n) {
+    assert.ok(Date.now() < deadline, `${found} rows, not ${n}`);
+    await page.waitForTimeout(20);
+  }
+}
+
+async function checkAccess(name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+    assert.deepEqual(serious.map(({ id, nodes }) => [id, nodes[0].html, nodes[0].failureSummary]), [], `${name}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+async function checkNarrow(name) {
+  await page.setViewportSize({ width: 360, height: 740 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360, `${name} is wider than the screen`);
+  await shot(`${name}-narrow`);
+  await page.setViewportSize({ width: 1200, height: 900 });
+}
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  await api("/v1/definitions", JSON.parse(readFileSync(new URL("./order.json", import.meta.url))));
+  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+  context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false });
+  page = await context.newPage();
+  page.setDefaultTimeout(LONG);
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("request", (one) => one.url().startsWith(URL_OF_API) || complaints.push(`asks another host: ${one.url()}`));
+});
+
+after(async () => {
+  await browser?.close();
+});
+
+test("the list shows the newest sagas, and its filters are in the address", async () => {
+  for (const country of ["DE", "XX", "DE"]) await api("/v1/sagas?wait=30s", { definition: "order", input: { ...ORDER, country } });
+  await open("/");
+  await rows(3);
+  await checkAccess("list");
+  await checkNarrow("list");
+  await shot("list");
+  await page.focus("select[name=state]");
+  await page.selectOption("select[name=state]", "COMPENSATED");
+  await rows(1);
+  assert.equal(new URL(page.url()).search, "?state=COMPENSATED");
+  assert.equal(await page.evaluate(() => document.activeElement.name), "state"); // a keyboard's place is kept
+  await page.reload();
+  await rows(1);
+  assert.equal(await page.inputValue("select[name=state]"), "COMPENSATED");
+  await page.goBack();
+  await rows(3);
+  await api("/v1/sagas?wait=30s", { definition: "order", input: ORDER });
+  await rows(4); // by itself
+});
+
+test("pages of the list follow each other", async () => {
+  for (let n = 0; n < 2; n++) await api("/v1/sagas?wait=30s", { definition: "order", input: ORDER });
+  const [newest, second] = (await api("/v1/sagas?limit=2")).sagas;
+  await open("/sagas?limit=1");
+  await page.waitForSelector(`td >> text=${newest.id}`);
+  await page.click("text=Older");
+  await page.waitForSelector(`td >> text=${second.id}`);
+  await page.click("text=Newest");
+  await page.waitForSelector(`td >> text=${newest.id}`);
+});
+
+test("a saga that fails is seen being compensated, without a reload", async () => {
+  const saga = await startHalting("3s");
+  await open(`/sagas/${saga.id}`);
+  await page.evaluate(() => (window.loaded = "once"));
+  await page.waitForSelector(".headline .busy");
+  await page.waitForSelector(".step.good >> text=reserve");
+  await shot("saga-running");
+  await page.waitForSelector(".headline >> text=compensated");
+  assert.equal(await page.evaluate(() => window.loaded), "once");
+  const said = await page.$$eval("tbody tr", (rows) => rows.map((row) => row.children[1].textContent));
+  assert.deepEqual(said, ["saga started", "action sent", "action succeeded", "action sent", "action unknown", "saga compensating",
+    "nothing to undo", "compensation sent", "compensation succeeded", "saga compensated"]);
+  assert.equal(await page.$("button.danger"), null); // nothing to do any more
+  await checkAccess("saga");
+  await checkNarrow("saga");
+  await shot("saga-compensated");
+});
+
+test("a saga is cancelled through the page", async () => {
+  const saga = await startHalting("4s");
+  await open(`/sagas/${saga.id}`);
+  await page.click("text=Cancel…");
+  await checkAccess("dialog");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await page.focus("text=Cancel…");
+  await page.keyboard.press("Enter");
+  await page.fill("#reason", "the customer <b>called</b>");
+  await shot("saga-cancel");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".headline >> text=(cancelled)");
+  await page.waitForSelector("td >> text=cancelled: the customer <b>called</b>");
+  await page.waitForSelector(".headline .undone");
+  assert.equal((await api(`/v1/sagas/${saga.id}`)).state, "COMPENSATED");
+});
+
+test("what is not there is said", async () => {
+  const before = complaints.length;
+  await page.goto(`${URL_OF_API}/sagas/0197c0de-0000-7000-8000-00000000000a`);
+  assert.match(await page.textContent("[role=alert]"), /Not found/);
+  complaints.length = before; // the browser's own line about the 404
+});
+
+test("pages of other sites may change nothing", async () => {
+  const { id } = await startHalting("2s");
+  const status = await new Promise((resolve) => {
+    const headers = { Origin: "http://elsewhere.example", "Content-Length": 2 };
+    request(`${URL_OF_API}/v1/sagas/${id}/cancel`, { method: "POST", headers }, (answer) => resolve(answer.resume().statusCode)).end("{}");
+  });
+  assert.equal(status, 403);
+  assert.equal((await api(`/v1/sagas/${id}`)).cancelled, false);
+});
+
+test("200,000 sagas slow nothing down", async () => {
+  execFileSync("psql", ["-qd", process.env.SAGA_DATABASE_URL, "-c", `INSERT INTO saga.saga (id, namespace, definition, version, state,
+    input, created_at, ended_at) SELECT gen_random_uuid(), 'default', 'order', 1, 'COMPLETED', '{}', now(), now() FROM generate_series(1, 200000)`]);
+  for (const path of ["/sagas", "/sagas?state=COMPENSATED&definition=order", "/sagas?state=STALLED"]) {
+    const from = performance.now();
+    await open(path);
+    await page.waitForSelector("tbody tr, .empty");
+    assert.ok(performance.now() - from < 1000, `${path} took ${Math.round(performance.now() - from)} ms`);
+  }
+});
+
+test("the browser had nothing to complain about", () => {
+  assert.deepEqual(complaints, []);
+});
