@@ -13,6 +13,7 @@ function summary(saga, now) {
     ["Started", when(saga.created_at)],
     [saga.ended_at ? "Took" : "Age", duration(Math.max(0, end - Date.parse(saga.created_at)))],
     saga.deadline_at && !saga.ended_at && ["Deadline", when(saga.deadline_at)],
+    ["Trace", h("span", { class: "id" }, saga.trace_id)],
     saga.idempotency_key && ["Idempotency key", saga.idempotency_key],
   ].filter(Boolean);
   return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "call.h"
+#include "wire/wire.h"
 
 #define WAIT_MAX_MS (10 * 60 * 1000)
 #define LIST_DEFAULT 50
@@ -33,7 +34,7 @@ static void add_json_member(struct buf *out, const char *name, const char *json)
 
 static void add_saga(struct buf *out, const struct store_saga_view *saga)
 {
-    char id[UUID_TEXT_MAX];
+    char id[UUID_TEXT_MAX], trace[WIRE_TRACE_ID_MAX];
     buf_printf(out, "{\"id\":\"%s\",\"definition\":\"%s\",\"version\":%d,\"state\":\"%s\",\"cancelled\":%s",
                uuid_format(&saga->id, id), saga->definition, saga->version, saga->state,
                saga->cancelled ? "true" : "false");
@@ -41,6 +42,7 @@ static void add_saga(struct buf *out, const struct store_saga_view *saga)
     buf_time_member(out, "created_at", saga->created_ms);
     buf_time_member(out, "ended_at", saga->ended_ms);
     buf_time_member(out, "deadline_at", saga->deadline_ms);
+    buf_printf(out, ",\"trace_id\":\"%s\"", wire_trace_id(saga->traceparent, &saga->id, trace));
 }
 
 static void add_steps(struct buf *out, const struct definition *definition, const struct store_step_row *rows)
@@ -90,6 +92,7 @@ static void show_saga(struct call *call, const struct saga *saga)
                                    .created_ms = saga->created_ms,
                                    .ended_ms = saga->ended_ms,
                                    .deadline_ms = saga->deadline_ms,
+                                   .traceparent = saga->traceparent,
                                    .revision = saga->version};
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *step = &saga->steps[i];
@@ -107,6 +110,7 @@ struct starting {
     struct call *call;
     char definition[DEFINITION_NAME_MAX];
     char key[KEY_MAX + 1];
+    char traceparent[WIRE_TRACEPARENT_MAX];
     char *input;
     int64_t wait_ms;
 };
@@ -251,6 +255,16 @@ static void read_key(struct starting *s, const json_t *body, struct problems *pr
         set_key(s, json_string_value(member), "/idempotency_key", problems);
 }
 
+/* One that is not understood is left alone, as the specification has it: the saga then begins a trace of its own. */
+static void read_traceparent(struct starting *s)
+{
+    const char *header = http_header(s->call->request, "traceparent");
+    if (!header || !wire_traceparent_valid(header))
+        return;
+    memcpy(s->traceparent, header, sizeof s->traceparent);
+    s->start.traceparent = s->traceparent;
+}
+
 static void read_input(struct starting *s, const json_t *body, struct problems *problems)
 {
     const json_t *input = json_object_get(body, "input");
@@ -309,6 +323,7 @@ void sagas_start(struct call *call)
     json_check_members(body, "", known, &problems);
     read_definition(s, body, &problems);
     read_key(s, body, &problems);
+    read_traceparent(s);
     read_input(s, body, &problems);
     json_decref(body);
     int status = 422;

@@ -15,8 +15,8 @@ const LONG = 30000;
 let browser, context, page;
 const complaints = [];
 
-async function api(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+async function api(path, body, headers = {}) {
+  const options = body && { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) };
   const answer = await fetch(URL_OF_API + path, options);
   assert.ok(answer.ok, `${path}: ${answer.status}`);
   return answer.json();
@@ -33,9 +33,9 @@ const HALTING = (timeout) => ({
   ],
 });
 
-async function startHalting(timeout) {
+async function startHalting(timeout, headers) {
   await api("/v1/definitions", HALTING(timeout));
-  return api("/v1/sagas", { definition: `halting-${timeout}`, input: ORDER });
+  return api("/v1/sagas", { definition: `halting-${timeout}`, input: ORDER }, headers);
 }
 
 async function shot(name) {
@@ -123,8 +123,9 @@ test("pages of the list follow each other", async () => {
 });
 
 test("a saga that fails is seen being compensated, without a reload", async () => {
-  const saga = await startHalting("3s");
+  const saga = await startHalting("3s", { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" });
   await open(`/sagas/${saga.id}`);
+  await page.waitForSelector("dd >> text=4bf92f3577b34da6a3ce929d0e0e4736");
   await page.evaluate(() => (window.loaded = "once"));
   await page.waitForSelector(".headline .busy");
   await page.waitForSelector(".step.good >> text=reserve");

@@ -31,11 +31,13 @@ static atomic_bool participant_stops;
 static atomic_int participating;
 static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
 static char seen[4096]; /* "a1 b1 A1" */
+static char traces[4096]; /* the traceparents, in the same order */
 
-static void note_seen(char letter, int attempt)
+static void note_seen(char letter, int attempt, const char *traceparent)
 {
     pthread_mutex_lock(&seen_lock);
     size_t len = strlen(seen);
+    snprintf(traces + strlen(traces), sizeof traces - strlen(traces), "%s ", traceparent);
     snprintf(seen + len, sizeof seen - len, "%s%c%d", len ? " " : "", letter, attempt);
     pthread_mutex_unlock(&seen_lock);
 }
@@ -45,7 +47,7 @@ static void copy_seen(char *out, size_t size, bool clear)
     pthread_mutex_lock(&seen_lock);
     snprintf(out, size, "%s", seen);
     if (clear)
-        seen[0] = '\0';
+        seen[0] = traces[0] = '\0';
     pthread_mutex_unlock(&seen_lock);
 }
 
@@ -91,7 +93,8 @@ static void answer(struct kafka_producer *producer, const struct wire_command *c
         send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":8}}");
     } /* else "silent" */
     json_decref(input);
-    note_seen((char)(compensation ? command->about.step[0] - 32 : command->about.step[0]), command->about.attempt);
+    note_seen((char)(compensation ? command->about.step[0] - 32 : command->about.step[0]), command->about.attempt,
+              command->traceparent);
 }
 
 static void *participate(void *argument)
@@ -204,14 +207,19 @@ static void on_start(struct start *start)
     atomic_fetch_add(&answered, 1);
 }
 
-static struct start submit(const char *definition_name, const char *input, const char *key)
+static struct start submit_traced(const char *definition_name, const char *input, const char *key, const char *traceparent)
 {
     struct start start = {.definition = definition_name, .input = input, .input_len = strlen(input),
-                          .idempotency_key = key, .done = on_start};
+                          .idempotency_key = key, .traceparent = traceparent, .done = on_start};
     atomic_store(&answered, 0);
     ck_assert_int_eq(engine_submit(engine, &start), SUBMIT_TAKEN);
     await_count(&answered, 1);
     return start;
+}
+
+static struct start submit(const char *definition_name, const char *input, const char *key)
+{
+    return submit_traced(definition_name, input, key, NULL);
 }
 
 static atomic_int watched;
@@ -496,6 +504,29 @@ START_TEST(two_copies_agree_on_every_key)
 }
 END_TEST
 
+START_TEST(one_trace_goes_through_all_commands)
+{
+    open_world();
+    char commands[sizeof seen], spans[5][17];
+    const char *parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    copy_seen(commands, sizeof commands, true);
+    struct start start =
+        submit_traced("d", "{\"a\":[\"busy\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"no\"]}", NULL, parent);
+    struct store_saga_view view = await_end(&start.id);
+    ck_assert_str_eq(view.traceparent, parent);
+    copy_seen(commands, sizeof commands, false);
+    ck_assert_str_eq(commands, "a1 a2 b1 c1 B1 A1");
+    const char *at = traces;
+    for (int i = 0; i < 5; i++, at += 56) {
+        ck_assert(strncmp(at, parent, 35) == 0 && strncmp(at + 52, "-01 ", 4) == 0);
+        snprintf(spans[i], sizeof spans[i], "%.16s", at + 36);
+        for (int k = 0; k < i; k++)
+            ck_assert_str_ne(spans[i], spans[k]);
+    }
+    close_world();
+}
+END_TEST
+
 /* As another orchestrator would. */
 static void cancel_elsewhere(const struct uuid *id)
 {
@@ -536,6 +567,7 @@ static const TTest **const tests[] = {
     &bad_replies_go_to_the_dead_letters_and_the_rest_goes_on,
     &starts_wait_while_replies_do,
     &a_stopped_engine_goes_on_where_it_was,
+    &one_trace_goes_through_all_commands,
     &a_saga_that_somebody_else_changed_goes_on_from_there,
     NULL,
 };

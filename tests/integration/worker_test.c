@@ -69,10 +69,12 @@ static void close_world(void)
 
 /* ---- commands and replies ---- */
 
+static const char trace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 static struct wire_command charge_of(struct uuid saga_id, const char *value)
 {
     return (struct wire_command){.id = uuid_v7(), .about = {"default", saga_id, "charge_payment", "action", 1, 1},
-                                 .action = "charge", .source = "test", .value = value, .value_len = strlen(value)};
+                                 .action = "charge", .source = "test", .traceparent = trace, .value = value, .value_len = strlen(value)};
 }
 
 static struct wire_command refund_of(struct uuid saga_id, const char *output)
@@ -93,7 +95,7 @@ static void send_command(const struct wire_command *command)
                                 {"ce_id", uuid_format(&command->id, id)}, {"saga-namespace", "default"},
                                 {"saga-id", uuid_format(&command->about.saga_id, saga)}, {"saga-step", command->about.step},
                                 {"saga-kind", command->about.kind}, {"saga-action", command->action},
-                                {"saga-round", round}, {"saga-attempt", attempt},
+                                {"saga-round", round}, {"saga-attempt", attempt}, {"traceparent", command->traceparent},
                                 {"saga-deadline", command->deadline_ms ? clock_format(command->deadline_ms, time) : NULL}};
     struct wire_message message = {.topic = wire_command_topic(name, "payment", topic), .key = saga, .key_len = strlen(saga),
                                    .value = command->value, .value_len = command->value_len};
@@ -130,6 +132,7 @@ static struct wire_reply ask(const struct wire_command *command)
     ck_assert(uuid_equal(&reply.about.saga_id, &command->about.saga_id));
     ck_assert_str_eq(reply.about.kind, command->about.kind);
     ck_assert_int_eq(reply.about.attempt, command->about.attempt);
+    ck_assert_str_eq(reply.traceparent, trace);
     return reply;
 }
 

@@ -146,7 +146,17 @@ START_TEST(a_trace_has_the_id_of_its_saga)
     char out[WIRE_TRACEPARENT_MAX];
     ck_assert(uuid_parse("0197c0de-0000-7000-8000-00000000000a", &saga));
     ck_assert(uuid_parse("0197c0de-0001-7000-8000-0000000000ff", &command));
-    ck_assert_str_eq(wire_traceparent(&saga, &command, out), "00-0197c0de00007000800000000000000a-80000000000000ff-01");
+    ck_assert_str_eq(wire_traceparent(NULL, &saga, &command, out), "00-0197c0de00007000800000000000000a-80000000000000ff-01");
+    const char *parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    ck_assert_str_eq(wire_traceparent(parent, &saga, &command, out), "00-4bf92f3577b34da6a3ce929d0e0e4736-80000000000000ff-00");
+    static const char *const bad[] = {
+        "", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-011"};
+    ck_assert(wire_traceparent_valid(parent));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!wire_traceparent_valid(bad[i]), "%s", bad[i]);
 }
 END_TEST
 

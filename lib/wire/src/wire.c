@@ -45,14 +45,37 @@ static char *add_hex(char *out, const uint8_t *bytes, size_t n)
     return out;
 }
 
-char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id, char out[WIRE_TRACEPARENT_MAX])
+/* `n` lower-case hexadecimal digits, not all of them 0. */
+static bool is_id(const char *text, size_t n)
 {
-    char *at = out;
-    memcpy(at, "00-", 3);
-    at = add_hex(at + 3, saga_id->bytes, 16);
-    *at++ = '-';
-    at = add_hex(at, command_id->bytes + 8, 8);
-    memcpy(at, "-01", 4);
+    return strspn(text, "0123456789abcdef") >= n && strspn(text, "0") < n;
+}
+
+bool wire_traceparent_valid(const char *text)
+{
+    return strlen(text) == WIRE_TRACEPARENT_MAX - 1 && strncmp(text, "00-", 3) == 0 && is_id(text + 3, 32) &&
+           text[35] == '-' && is_id(text + 36, 16) && text[52] == '-' && strspn(text + 53, "0123456789abcdef") == 2;
+}
+
+char *wire_trace_id(const char *parent, const struct uuid *saga_id, char out[WIRE_TRACE_ID_MAX])
+{
+    if (parent)
+        memcpy(out, parent + 3, 32);
+    else
+        add_hex(out, saga_id->bytes, 16);
+    out[32] = '\0';
+    return out;
+}
+
+char *wire_traceparent(const char *parent, const struct uuid *saga_id, const struct uuid *command_id,
+                       char out[WIRE_TRACEPARENT_MAX])
+{
+    memcpy(out, "00-", 3);
+    wire_trace_id(parent, saga_id, out + 3);
+    out[35] = '-';
+    add_hex(out + 36, command_id->bytes + 8, 8);
+    out[52] = '-';
+    memcpy(out + 53, parent ? parent + 53 : "01", 3);
     return out;
 }
 

@@ -55,7 +55,7 @@ static struct store_message *command_message(struct engine *engine, struct arena
         .action = command->kind == KIND_ACTION ? step->action : step->compensation,
         .deadline_ms = command->deadline_ms,
         .source = engine->config.prefix,
-        .traceparent = wire_traceparent(&saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),
+        .traceparent = wire_traceparent(saga->traceparent, &saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),
         .value = command->value,
         .value_len = command->value_len};
     struct buf headers = buf_new(16 * 1024);

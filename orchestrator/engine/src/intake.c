@@ -140,6 +140,7 @@ static struct saga *new_saga(struct arena *arena, const struct start *start, con
     *saga = (struct saga){.id = start->id,
                           .definition = definition,
                           .idempotency_key = start->idempotency_key,
+                          .traceparent = start->traceparent,
                           .input = start->input,
                           .input_len = start->input_len};
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);

@@ -96,7 +96,7 @@ static size_t entry_size(const struct saga *saga)
 {
     size_t steps_n = saga->definition->steps_n;
     size_t size = sizeof(struct entry) + steps_n * sizeof(struct saga_step) + saga->input_len + 1 +
-                  text_size(saga->idempotency_key) + text_size(saga->definition->name);
+                  text_size(saga->idempotency_key) + text_size(saga->traceparent) + text_size(saga->definition->name);
     for (size_t i = 0; i < steps_n; i++)
         size += (saga->steps[i].output ? saga->steps[i].output_len + 1 : 0) + text_size(saga->steps[i].error);
     return size;
@@ -113,6 +113,11 @@ static const char *copy(char **at, const char *text, size_t len)
     return to;
 }
 
+static const char *copy_text(char **at, const char *text)
+{
+    return copy(at, text, text ? strlen(text) : 0);
+}
+
 static struct entry *copy_of(const struct saga *saga)
 {
     size_t steps_n = saga->definition->steps_n, size = entry_size(saga);
@@ -121,19 +126,20 @@ static struct entry *copy_of(const struct saga *saga)
     char *texts = (char *)(steps + steps_n);
     entry->size = size;
     entry->live = (struct live_saga){.saga = *saga, .definition_version = saga->definition->version, .steps_n = steps_n};
-    entry->live.definition = copy(&texts, saga->definition->name, strlen(saga->definition->name));
+    entry->live.definition = copy_text(&texts, saga->definition->name);
     struct saga *to = &entry->live.saga;
     to->definition = NULL;
     to->steps = steps;
     to->input_value = NULL;
     to->input = copy(&texts, saga->input, saga->input_len);
-    to->idempotency_key = copy(&texts, saga->idempotency_key, saga->idempotency_key ? strlen(saga->idempotency_key) : 0);
+    to->idempotency_key = copy_text(&texts, saga->idempotency_key);
+    to->traceparent = copy_text(&texts, saga->traceparent);
     for (size_t i = 0; i < steps_n; i++) {
         const struct saga_step *from = &saga->steps[i];
         steps[i] = *from;
         steps[i].output_value = NULL;
         steps[i].output = copy(&texts, from->output, from->output_len);
-        steps[i].error = copy(&texts, from->error, from->error ? strlen(from->error) : 0);
+        steps[i].error = copy_text(&texts, from->error);
     }
     return entry;
 }

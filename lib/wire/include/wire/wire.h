@@ -101,8 +101,13 @@ struct wire_dead_letter {
 void wire_dead_letter(struct arena *arena, const struct wire_message *message, const char *reason, int partition,
                       int64_t offset, struct wire_dead_letter *out);
 
-/* A saga's trace has its id; a span has its command's. W3C trace context, version 00. */
+/* W3C trace context, version 00. A saga's trace is that of its `parent`, the traceparent with which it was started, or has
+ * its id when there is none (NULL); a span has its command's id. */
 #define WIRE_TRACEPARENT_MAX 56
-char *wire_traceparent(const struct uuid *saga_id, const struct uuid *command_id, char out[WIRE_TRACEPARENT_MAX]);
+#define WIRE_TRACE_ID_MAX 33
+bool wire_traceparent_valid(const char *text);
+char *wire_traceparent(const char *parent, const struct uuid *saga_id, const struct uuid *command_id,
+                       char out[WIRE_TRACEPARENT_MAX]);
+char *wire_trace_id(const char *parent, const struct uuid *saga_id, char out[WIRE_TRACE_ID_MAX]);
 
 #endif

@@ -74,6 +74,7 @@ struct start {
     const char *input; /* JSON text as json_write gives it */
     size_t input_len;
     const char *idempotency_key; /* NULL: none */
+    const char *traceparent;     /* NULL: none; else wire_traceparent_valid */
     void (*done)(struct start *start);
     void *context;
     struct watch *watch; /* NULL: none */

@@ -135,6 +135,7 @@ struct store_saga_view {
     const char *idempotency_key; /* or NULL */
     const char *input;
     int64_t created_ms, ended_ms, deadline_ms;
+    const char *traceparent; /* or NULL */
     int64_t revision; /* struct saga's version; 0 in lists */
 };
 MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
