@@ -550,8 +550,8 @@ void sagas_history(struct call *call)
     const char **batches;
     struct store_saga_view saga;
     int64_t after = 0, limit = LIST_MAX, last;
-    size_t n = 0, entries = 0;
-    bool found = false;
+    size_t n = 0;
+    bool found = false, any = false;
     struct err err;
     struct pg *pg = call->reader->pg;
     if (!read_id(call) || !call_query_int(call, "after", 0, INT64_MAX, &after) ||
@@ -570,8 +570,11 @@ void sagas_history(struct call *call)
     buf_str(&body, "{\"entries\":[");
     for (size_t i = 0; i < n; i++) { /* each batch is an array: what is between its brackets goes into one */
         size_t len = strlen(batches[i]);
-        buf_str(&body, entries++ ? "," : "");
+        if (len <= 2)
+            continue;
+        buf_str(&body, any ? "," : "");
         buf_add(&body, batches[i] + 1, len - 2);
+        any = true;
     }
     buf_printf(&body, "],\"last\":%lld,\"next\":", (long long)last);
     if (n == (size_t)limit)

@@ -191,7 +191,9 @@ static char *start_waiting(void)
 {
     struct answer answer = world_post(&world, "/v1/definitions",
                                       "{\"name\":\"lonely\",\"steps\":[{\"name\":\"a\",\"service\":\"nobody\",\"action\":\"do\","
-                                      "\"compensation\":null,\"timeout\":\"1s\",\"on_timeout\":\"compensate\"}]}");
+                                      "\"compensation\":null,\"timeout\":\"1s\",\"on_timeout\":\"compensate\"},"
+                                      /* the saga is looked at in time for this one: a change with nothing to tell */
+                                      "{\"name\":\"b\",\"service\":\"nobody\",\"action\":\"do\",\"compensation\":null,\"timeout\":\"100ms\"}]}");
     ck_assert_int_eq(answer.status, 201);
     answer_free(&answer);
     answer = world_post(&world, "/v1/sagas", "{\"definition\":\"lonely\"}");
@@ -241,6 +243,7 @@ START_TEST(a_saga_is_cancelled_once)
     answer_free(&answer);
     check_problem(world_post(&world, cancel, "{}"), "ended", 409, "not-now", NULL);
     answer = world_get(&world, history);
+    ck_assert_int_gt(json_integer_value(json_object_get(answer.body, "last")), 3);
     const json_t *entry = json_array_get(json_object_get(answer.body, "entries"), 2);
     ck_assert_str_eq(text(entry, "event"), "saga_cancelled");
     ck_assert_str_eq(text(json_object_get(entry, "detail"), "message"), "a \"test\"");

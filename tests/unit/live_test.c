@@ -29,7 +29,7 @@ static void open_saga(void)
 static struct live_saga *take(struct live *live, const struct uuid *id)
 {
     struct live_saga *out;
-    live_take(live, id, 1, &out);
+    live_take(live, 0, id, 1, &out);
     return out;
 }
 
@@ -43,7 +43,7 @@ START_TEST(a_saga_comes_out_as_it_was_put_in)
     steps[0].output_len = 8;
     steps[1].error = "{\"code\":\"busy\"}";
     saga.idempotency_key = "key";
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     output[1] = 'x'; /* the copy has texts of its own */
     struct live_saga *out = take(live, &saga.id);
     ck_assert_ptr_nonnull(out);
@@ -69,20 +69,20 @@ START_TEST(the_newest_version_stays)
     open_saga();
     struct live *live = live_new(1000000);
     saga.version = 2;
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     saga.version = 1;
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     struct live_saga *out = take(live, &saga.id);
     ck_assert_int_eq(out->saga.version, 2);
     live_drop(out);
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     saga.version = 3;
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     out = take(live, &saga.id);
     ck_assert_int_eq(out->saga.version, 3);
     live_drop(out);
     saga.state = SAGA_COMPLETED;
-    live_put(live, &saga, 0);
+    live_put(live, 0, &saga);
     ck_assert_ptr_null(take(live, &saga.id)); /* one that has ended is not kept */
     live_free(live);
     definition_free(definition);
@@ -99,9 +99,9 @@ START_TEST(the_oldest_are_forgotten_when_there_are_too_many)
     size_t kept = 0;
     for (int i = 0; i < N; i++) {
         saga.id = ids[i] = uuid_v7();
-        live_put(live, &saga, 0);
+        live_put(live, 0, &saga);
     }
-    live_take(live, ids, N, out);
+    live_take(live, 0, ids, N, out);
     for (int i = 0; i < N; i++) {
         kept += out[i] != NULL;
         ck_assert(!kept || out[i]); /* from the first that is kept on all are */
@@ -114,18 +114,30 @@ START_TEST(the_oldest_are_forgotten_when_there_are_too_many)
 }
 END_TEST
 
-START_TEST(a_new_epoch_forgets_and_takes_nothing_of_the_last)
+START_TEST(another_server_makes_it_forget)
 {
     open_saga();
     struct live *live = live_new(1000000);
-    live_put(live, &saga, live_epoch(live));
-    uint64_t epoch = live_forget(live);
-    ck_assert_uint_eq(live_epoch(live), epoch);
-    ck_assert_ptr_null(take(live, &saga.id));
-    live_put(live, &saga, epoch - 1);
-    ck_assert_ptr_null(take(live, &saga.id));
-    live_put(live, &saga, epoch);
-    live_drop(take(live, &saga.id));
+    struct live_saga *out;
+    live_serve(live, 1);
+    live_put(live, 1, &saga);
+    live_serve(live, 1); /* a new connection to the same one */
+    live_take(live, 1, &saga.id, 1, &out);
+    ck_assert_ptr_nonnull(out);
+    live_drop(out);
+    live_put(live, 1, &saga);
+    live_serve(live, 2);
+    live_take(live, 2, &saga.id, 1, &out);
+    ck_assert_ptr_null(out);
+    live_put(live, 1, &saga); /* by one who still speaks with the first */
+    live_take(live, 2, &saga.id, 1, &out);
+    ck_assert_ptr_null(out);
+    live_put(live, 2, &saga);
+    live_take(live, 1, &saga.id, 1, &out);
+    ck_assert_ptr_null(out);
+    live_take(live, 2, &saga.id, 1, &out);
+    ck_assert_ptr_nonnull(out);
+    live_drop(out);
     live_free(live);
     definition_free(definition);
 }
@@ -135,7 +147,7 @@ static const TTest **const tests[] = {
     &a_saga_comes_out_as_it_was_put_in,
     &the_newest_version_stays,
     &the_oldest_are_forgotten_when_there_are_too_many,
-    &a_new_epoch_forgets_and_takes_nothing_of_the_last,
+    &another_server_makes_it_forget,
     NULL,
 };
 static const struct suite_case cases[] = {{"live", tests, 10}};

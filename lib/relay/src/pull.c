@@ -24,10 +24,10 @@ static const struct pg_statement outbox_first = {
     "outbox_first", "SELECT xid FROM outbox WHERE xid >= $1 ORDER BY xid, id LIMIT 1"};
 static const struct pg_statement outbox_claim = {
     "outbox_claim",
-    "WITH mine AS MATERIALIZED (SELECT ctid AS place FROM outbox WHERE xid >= $1 AND topic <> ALL ($3)"
+    "WITH mine AS MATERIALIZED (SELECT ctid AS place, leased_until IS NOT NULL AS tried FROM outbox WHERE xid >= $1 AND topic <> ALL ($3)"
     " AND (leased_until IS NULL OR leased_until < now()) ORDER BY xid, id LIMIT $2 FOR UPDATE SKIP LOCKED)"
     " UPDATE outbox SET leased_until = now() + $4 * interval '1 ms' FROM mine WHERE outbox.ctid = mine.place"
-    " RETURNING outbox.ctid, xid, id, topic, key, headers, value, created_at"};
+    " RETURNING outbox.ctid, xid, id, topic, key, headers, value, created_at, tried"};
 /* clang-format on */
 
 enum row_state { ROW_SENT, ROW_ACKED, ROW_FAILED, ROW_REFUSED };
@@ -37,6 +37,7 @@ struct row {
     struct settled_row place;
     int64_t xid;
     int64_t created_ms;
+    bool tried; /* somebody has had it before: what became of that is not known */
     struct wire_message message;
     enum row_state state;
     struct err err;
@@ -97,7 +98,8 @@ static void read_row(struct arena *arena, const struct pg_rows *rows, size_t i, 
     size_t len;
     *row = (struct row){.place = {pg_get_tid(rows, i, 0), pg_get_uuid(rows, i, 2)},
                         .xid = pg_get_int(rows, i, 1),
-                        .created_ms = pg_get_time(rows, i, 7)};
+                        .created_ms = pg_get_time(rows, i, 7),
+                        .tried = pg_get_bool(rows, i, 8)};
     row->message.topic = keep(arena, rows, i, 3, &len);
     row->message.key = keep(arena, rows, i, 4, &row->message.key_len);
     row->message.value = keep(arena, rows, i, 6, &row->message.value_len);
@@ -267,6 +269,12 @@ static void send_all(struct relay *relay)
 
 /* ---- what became of them ---- */
 
+static enum fate fate_of(const struct row *row)
+{
+    enum fate fate = settle_fate(row->state == ROW_FAILED ? &row->err : NULL);
+    return fate == FATE_UNSENT && row->tried ? FATE_DOUBTFUL : fate;
+}
+
 static void count_row(struct relay *relay, enum row_state state)
 {
     if (state == ROW_ACKED)
@@ -283,7 +291,7 @@ static void close_round(struct relay *relay)
     int64_t now = clock_real_ms();
     for (size_t i = 0; i < relay->pull.rows_n; i++) {
         const struct row *row = &relay->pull.rows[i];
-        settle_add(&relay->settle, settle_fate(row->state == ROW_FAILED ? &row->err : NULL), &row->place);
+        settle_add(&relay->settle, fate_of(row), &row->place);
         count_row(relay, row->state);
         if (row->state == ROW_ACKED && events->released_late && now - row->created_ms > relay->config.late_ms)
             events->released_late(events->context, &row->message, now);

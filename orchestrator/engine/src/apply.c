@@ -28,17 +28,15 @@ void applier_close(struct applier *applier)
 
 bool applier_begin(struct applier *applier, struct err *err)
 {
-    struct live *live = applier->engine->live;
-    uint64_t epoch = live_epoch(live);
-    bool is_behind = applier->epoch != epoch; /* somebody else's connection was lost */
-    if (is_behind)
-        pg_disconnect(applier->pg);
     if (!pg_connect(applier->pg, err))
         return false;
-    if (!is_behind && applier->connects != pg_connects(applier->pg))
-        epoch = live_forget(live);
-    applier->connects = pg_connects(applier->pg);
-    applier->epoch = epoch;
+    if (applier->connects == pg_connects(applier->pg))
+        return true;
+    uint64_t connects = pg_connects(applier->pg);
+    if (!store_server(applier->pg, &applier->server, err))
+        return false;
+    live_serve(applier->engine->live, applier->server);
+    applier->connects = connects;
     return true;
 }
 
@@ -103,7 +101,7 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
     fault_point("engine.before_hand_over");
     for (size_t i = 0; i < n; i++) { /* before the reply can come */
         if (engine->config.with_engine)
-            live_put(engine->live, changes[i].saga, applier->epoch);
+            live_put(engine->live, applier->server, changes[i].saga);
         if (engine->relay)
             hand_over(engine, &changes[i], begun_ms);
         watches_changed(engine, changes[i].saga);
@@ -169,7 +167,7 @@ static struct saga *find_saga(const struct sagas *sagas, const struct uuid *id)
 
 static bool take_live(struct applier *applier, struct sagas *sagas, struct err *err)
 {
-    live_take(applier->engine->live, sagas->ids, sagas->n, sagas->taken);
+    live_take(applier->engine->live, applier->server, sagas->ids, sagas->n, sagas->taken);
     for (size_t i = 0; i < sagas->n; i++) {
         struct live_saga *live = sagas->taken[i];
         if (!live)
@@ -320,6 +318,13 @@ static void fold(struct applier *applier, struct happening **sorted, size_t firs
     }
 }
 
+/* No version was checked, since nothing was written. */
+static void note_unsure(struct happening **sorted, size_t first, size_t end, bool unsure)
+{
+    for (size_t i = first; i < end; i++)
+        sorted[i]->unsure = unsure;
+}
+
 static size_t end_of_saga(struct happening **sorted, size_t first, size_t n)
 {
     size_t end = first + 1;
@@ -340,16 +345,14 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
     struct store_change *changes = arena_array(arena, n, sizeof *changes);
     bool *notices = arena_array(arena, n, sizeof *notices);
     size_t changes_n = 0;
-    for (size_t first = 0, end; first < n; first = end) {
-        struct saga *saga = find_saga(sagas, &sorted[first]->saga_id);
+    for (size_t first = 0, end, at = 0; first < n; first = end, at++) { /* the groups are in the order of the ids */
+        struct saga *saga = sagas->of[at];
         struct effects effects;
         end = end_of_saga(sorted, first, n);
         fold(applier, sorted, first, end, saga, &unreleased, now_ms, &effects);
-        if (!effects.changed) {
-            if (saga)
-                live_put(engine->live, saga, applier->epoch);
+        note_unsure(sorted, first, end, !effects.changed && sagas->taken[at]);
+        if (!effects.changed)
             continue;
-        }
         notices[changes_n] = effects.notice;
         changes[changes_n++] = (struct store_change){
             .saga = saga, .history = effects.history,
@@ -382,12 +385,43 @@ static bool get_and_apply(struct applier *applier, struct happening *happenings,
     return ok;
 }
 
-bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+static bool apply_until_current(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
+    for (size_t i = 0; i < n; i++)
+        happenings[i].unsure = false;
     for (int tries = 1;; tries++) {
         if (get_and_apply(applier, happenings, n, err))
             return true;
         if (!store_is_stale(err) || tries == STALE_TRIES)
             return false;
     }
+}
+
+/* Sagas that were remembered and that nothing changed: now they are not remembered any more, and are read. */
+static bool apply_unsure(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+{
+    size_t unsure = 0, again_n = 0;
+    for (size_t i = 0; i < n; i++)
+        unsure += happenings[i].unsure;
+    if (!unsure)
+        return true;
+    struct happening *again = mem_array(unsure, sizeof *again);
+    size_t *index = mem_array(unsure, sizeof *index);
+    for (size_t i = 0; i < n; i++) {
+        if (!happenings[i].unsure)
+            continue;
+        again[again_n] = happenings[i];
+        index[again_n++] = i;
+    }
+    bool ok = apply_until_current(applier, again, again_n, err);
+    for (size_t i = 0; i < again_n; i++)
+        happenings[index[i]] = again[i];
+    free(again);
+    free(index);
+    return ok;
+}
+
+bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
+{
+    return apply_until_current(applier, happenings, n, err) && apply_unsure(applier, happenings, n, err);
 }

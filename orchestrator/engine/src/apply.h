@@ -12,6 +12,7 @@ struct happening {
     const char *step_name; /* NULL for events of the saga as a whole */
     const char *refusal;   /* out: why it was not applied; static. NULL: it was */
     bool found;            /* out: the saga is there */
+    bool unsure;           /* out: it changed nothing, by what was remembered of the saga */
 };
 
 /* What one thread needs to apply events. */
@@ -20,11 +21,12 @@ struct applier {
     struct pg *pg;
     struct catalog *catalog;
     struct arena arena; /* reset at the start of each batch */
-    uint64_t connects, epoch; /* of the connection, and of engine->live as it was made */
+    uint64_t connects; /* as the connection was made */
+    int64_t server;    /* that it leads to */
 };
 void applier_open(struct applier *applier, struct engine *engine, const char *name);
 void applier_close(struct applier *applier);
-/* Before each batch: connects, and sees to it that no saga in engine->live is older than what the server knows. */
+/* Before each batch: connects, and sees to it that no saga in engine->live is another server's. */
 MUST_CHECK bool applier_begin(struct applier *applier, struct err *err);
 
 /* All or nothing. Sagas that somebody else changes at the same time are read again. Afterwards the relay is woken and whoever waits for an end is told. */

@@ -21,7 +21,7 @@ struct live {
     struct entry *buckets[BUCKETS];
     struct entry *oldest, *newest;
     size_t bytes, bytes_max;
-    uint64_t epoch;
+    int64_t server;
 };
 
 struct live *live_new(size_t bytes_max)
@@ -68,12 +68,12 @@ void live_free(struct live *live)
     free(live);
 }
 
-void live_take(struct live *live, const struct uuid *ids, size_t n, struct live_saga **out)
+void live_take(struct live *live, int64_t server, const struct uuid *ids, size_t n, struct live_saga **out)
 {
     pthread_mutex_lock(&live->lock);
     for (size_t i = 0; i < n; i++) {
         struct entry **at = find(live, &ids[i]);
-        out[i] = *at ? &unlink_at(live, at)->live : NULL;
+        out[i] = *at && server == live->server ? &unlink_at(live, at)->live : NULL;
     }
     pthread_mutex_unlock(&live->lock);
 }
@@ -161,13 +161,13 @@ static bool link_entry(struct live *live, struct entry *entry)
     return true;
 }
 
-void live_put(struct live *live, const struct saga *saga, uint64_t epoch)
+void live_put(struct live *live, int64_t server, const struct saga *saga)
 {
     if (saga_ended(saga->state))
         return;
     struct entry *entry = copy_of(saga);
     pthread_mutex_lock(&live->lock);
-    bool kept = epoch == live->epoch && link_entry(live, entry);
+    bool kept = server == live->server && link_entry(live, entry);
     while (live->bytes > live->bytes_max)
         free(unlink_at(live, find(live, &live->oldest->live.saga.id)));
     pthread_mutex_unlock(&live->lock);
@@ -175,19 +175,11 @@ void live_put(struct live *live, const struct saga *saga, uint64_t epoch)
         free(entry);
 }
 
-uint64_t live_forget(struct live *live)
+void live_serve(struct live *live, int64_t server)
 {
     pthread_mutex_lock(&live->lock);
-    forget_all(live);
-    uint64_t epoch = ++live->epoch;
+    if (server != live->server)
+        forget_all(live);
+    live->server = server;
     pthread_mutex_unlock(&live->lock);
-    return epoch;
-}
-
-uint64_t live_epoch(struct live *live)
-{
-    pthread_mutex_lock(&live->lock);
-    uint64_t epoch = live->epoch;
-    pthread_mutex_unlock(&live->lock);
-    return epoch;
 }

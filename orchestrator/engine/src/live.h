@@ -24,16 +24,15 @@ struct live_saga {
     size_t steps_n;
 };
 
+/* What is here is what one server has committed: `server` (store_server) says which the caller's connection leads to. When
+ * it is another one, everything is forgotten; whoever still speaks with the one before finds nothing and leaves nothing. */
+void live_serve(struct live *live, int64_t server);
+
 /* Takes the sagas of `n` ids out: out[i] is NULL for one that is not there, else the caller's, for live_drop. */
-void live_take(struct live *live, const struct uuid *ids, size_t n, struct live_saga **out);
+void live_take(struct live *live, int64_t server, const struct uuid *ids, size_t n, struct live_saga **out);
 void live_drop(struct live_saga *saga); /* NULL is fine */
 
-/* Puts a copy of the saga in, unless it has ended, or was written in an earlier epoch, or a newer one is there. */
-void live_put(struct live *live, const struct saga *saga, uint64_t epoch);
-
-/* A connection that is lost may have been lost to a server that has forgotten the last transactions: everything is
- * forgotten here too, and a new epoch begins. Connections of an earlier epoch must be made anew. */
-uint64_t live_forget(struct live *live); /* gives the new epoch */
-uint64_t live_epoch(struct live *live);
+/* Puts a copy of the saga in, unless it has ended or a newer one is there. */
+void live_put(struct live *live, int64_t server, const struct saga *saga);
 
 #endif

@@ -147,6 +147,7 @@ static bool is_put_off(const struct batch *batch, const struct uuid *id)
 
 static void take_reports(struct batch *batch, struct queue *queue)
 {
+    memset(batch->applied, false, sizeof batch->applied);
     batch->queued_n = queue_take(queue, (void **)batch->queued, BATCH_MAX);
     for (size_t i = 0; i < batch->queued_n; i++)
         batch->items[batch->n++] = batch->queued[i]->happening;
@@ -204,7 +205,6 @@ static int64_t turn(struct engine *engine, struct batch *batch)
     int64_t next_ms = 0;
     struct carrier carrier = {batch, attempt, set_aside, "timers", is_stopping, &engine->timers_healthy};
     batch->n = 0;
-    memset(batch->applied, false, sizeof batch->applied);
     take_reports(batch, engine->happened);
     bool known = !engine->config.with_engine || take_due(batch, &next_ms, &err);
     atomic_store(&engine->timers_healthy, known);

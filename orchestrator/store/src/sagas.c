@@ -9,6 +9,10 @@
 #define ENTRIES_MAX (64u * 1024 * 1024)
 
 /* clang-format off */
+/* A saga and its steps as of one moment. */
+static const struct pg_statement begin_snapshot = {"begin_snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"};
+static const struct pg_statement server_start = {
+    "server_start", "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"};
 static const struct pg_statement saga_load = {
     "saga_load",
     "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
@@ -144,6 +148,16 @@ static bool read_steps(struct arena *arena, const struct pg_rows *rows, struct s
     return true;
 }
 
+bool store_server(struct pg *pg, int64_t *server, struct err *err)
+{
+    struct pg_rows *rows = NULL;
+    if (!pg_call(pg, &server_start, NULL, &rows, err))
+        return false;
+    *server = pg_get_int(rows, 0, 0);
+    pg_rows_free(rows);
+    return true;
+}
+
 bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, const struct uuid *ids, size_t n,
                 struct saga **sagas, size_t *sagas_n, struct err *err)
 {
@@ -151,17 +165,17 @@ bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, con
     struct pg_column *column = pg_param_array(&params, PG_UUID);
     for (size_t i = 0; i < n; i++)
         pg_add_uuid(column, &ids[i]);
-    /* The versions first: a step may then be newer than its saga's version, never older, and is refused when it is saved. */
-    struct pg_call calls[] = {{&saga_load, &params, NULL}, {&step_load, &params, NULL}};
-    bool ok = pg_run(pg, calls, 2, err);
+    struct pg_call calls[] = {{&begin_snapshot, NULL, NULL}, {&saga_load, &params, NULL}, {&step_load, &params, NULL},
+                              {&PG_COMMIT, NULL, NULL}};
+    bool ok = pg_run(pg, calls, 4, err);
     pg_params_free(&params);
     if (!ok)
         return false;
-    size_t found = pg_rows_count(calls[0].rows);
+    size_t found = pg_rows_count(calls[1].rows);
     struct saga *all = arena_array(arena, found, sizeof *all);
-    ok = read_sagas(pg, arena, catalog, calls[0].rows, all, err) &&
-         read_steps(arena, calls[1].rows, all, found, err);
-    for (size_t i = 0; i < 2; i++)
+    ok = read_sagas(pg, arena, catalog, calls[1].rows, all, err) &&
+         read_steps(arena, calls[2].rows, all, found, err);
+    for (size_t i = 0; i < 4; i++)
         pg_rows_free(calls[i].rows);
     if (!ok)
         return false;

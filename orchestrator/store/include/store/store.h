@@ -69,6 +69,8 @@ struct store_change {
     struct store_message *messages;
 };
 
+/* Which server the connection leads to: what two servers know may differ by the last transactions of one that was lost. */
+MUST_CHECK bool store_server(struct pg *pg, int64_t *server, struct err *err);
 /* Reads the sagas of `ids` (in any order, without doubles), in the order of their ids and without those that do not exist.
  * The sagas and all they point to live in the arena, but for what saga_release drops. Nothing is locked: store_save finds
  * out when somebody else has changed one meanwhile. */
