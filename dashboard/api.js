@@ -15,7 +15,11 @@ async function call(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { title: "The orchestrator does not answer" });
   }
-  const body = await response.json().catch(() => null);
+  const body = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Problem(0, { title: "The answer was cut off" });
+    return null;
+  });
   if (!response.ok) throw new Problem(response.status, body);
   return body;
 }
@@ -31,7 +35,12 @@ export function post(path, body) {
 // Waits `ms`, or until the view is left.
 export function pause(ms, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    }
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
   });
 }

@@ -10,7 +10,7 @@ function say(text, tone) {
 }
 
 // `look` returns how long to wait before the next look, or null when nothing will change any more. A problem that comes
-// again by itself (the orchestrator is away) is shown in the corner; others end the view.
+// again by itself (the orchestrator is away or has too much to do) is shown in the corner; others end the view.
 export async function follow(look, signal) {
   while (!signal.aborted) {
     let next = RETRY_MS;
@@ -19,7 +19,7 @@ export async function follow(look, signal) {
       say(next === null ? "" : "live", "");
     } catch (error) {
       if (signal.aborted) break;
-      if (error.status !== 0 && error.status !== 503) throw error;
+      if (error.status !== 0 && error.status !== 429 && !(error.status >= 500)) throw error;
       say("not current: the orchestrator does not answer", "bad");
     }
     if (next === null) return;

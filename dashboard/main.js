@@ -43,6 +43,11 @@ function go(address) {
 addEventListener("popstate", render);
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
+  if (link?.classList.contains("skip")) {
+    event.preventDefault(); // the address stays
+    main.focus();
+    return;
+  }
   if (!link || link.origin !== location.origin || link.target || link.hash || event.defaultPrevented) return;
   if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   if (!/^\/($|sagas)/.test(link.pathname)) return;

@@ -104,8 +104,8 @@ function data(saga) {
     ...saga.steps.filter((step) => step.error).map((step) => block(`Error of ${step.name}`, step.error))];
 }
 
-function askToCancel(saga, done) {
-  const reason = h("input", { id: "reason", name: "reason", maxlength: "500", autocomplete: "off" });
+function askToCancel(saga, signal) {
+  const reason = h("input", { id: "reason", name: "reason", maxlength: "160", autocomplete: "off" });
   const problem = h("p", { class: "problem", role: "alert" });
   const dialog = h("dialog", { "aria-labelledby": "cancel-title" }, h("form", { method: "dialog" },
     h("h2", { id: "cancel-title" }, "Cancel this saga?"),
@@ -114,24 +114,28 @@ function askToCancel(saga, done) {
     h("p", { class: "buttons" },
       h("button", { type: "button", onclick: () => dialog.close() }, "Keep it running"),
       h("button", { type: "submit", class: "danger" }, "Cancel the saga"))));
+  let sending = false;
   dialog.addEventListener("close", () => dialog.remove());
+  signal.addEventListener("abort", () => dialog.close(), { once: true });
   dialog.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (sending) return;
+    sending = true;
     try {
       await post(`/v1/sagas/${saga.id}/cancel`, reason.value ? { reason: reason.value } : {});
       dialog.close();
-      done();
     } catch (error) {
       problem.textContent = error.message;
     }
+    sending = false;
   });
   document.body.append(dialog);
   dialog.showModal();
 }
 
-function actions(saga) {
+function actions(saga, signal) {
   if (!saga.actions.includes("cancel")) return [];
-  return [h("button", { type: "button", class: "danger", onclick: () => askToCancel(saga, () => {}) }, "Cancel…")];
+  return [h("button", { type: "button", class: "danger", onclick: () => askToCancel(saga, signal) }, "Cancel…")];
 }
 
 async function readHistory(id, known, signal) {
@@ -158,7 +162,7 @@ export async function sagaView(element, id, signal) {
     document.title = `${stateWord(saga.state)}: ${saga.definition} ${saga.id}`;
     show(state, [saga.state, saga.cancelled], () => [stateMark(saga.state), saga.cancelled ? " (cancelled)" : ""]);
     show(parts.facts, [saga.revision, minute], () => summary(saga, now));
-    show(parts.actions, saga.actions, () => actions(saga));
+    show(parts.actions, saga.actions, () => actions(saga, signal));
     show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition));
     show(parts.bars, [known.entries.length, minute], () => bars(saga, known.entries, now));
     show(parts.timeline, known.entries.length, () => timeline(saga, known.entries));
@@ -168,13 +172,22 @@ export async function sagaView(element, id, signal) {
     }
   }
 
+  // A wait that is answered early without a change (the orchestrator is starting or stopping) is not repeated at once.
+  async function look() {
+    const next = await get(saga ? `/v1/sagas/${id}?wait=20s&after=${saga.revision}` : `/v1/sagas/${id}`, signal);
+    definition ??= (await get(`/v1/definitions/${next.definition}?version=${next.version}`, signal)).definition;
+    await readHistory(id, known, signal);
+    const changed = next.revision !== saga?.revision;
+    saga = next;
+    draw();
+    return ENDED.includes(saga.state) ? null : changed ? 0 : 1000;
+  }
+
   const clock = setInterval(() => saga && !ENDED.includes(saga.state) && draw(), 1000);
   signal.addEventListener("abort", () => clearInterval(clock), { once: true });
-  await follow(async () => {
-    saga = await get(saga ? `/v1/sagas/${id}?wait=20s&after=${saga.revision}` : `/v1/sagas/${id}`, signal);
-    definition ??= (await get(`/v1/definitions/${saga.definition}?version=${saga.version}`, signal)).definition;
-    await readHistory(id, known, signal);
-    draw();
-    return ENDED.includes(saga.state) ? null : 0;
-  }, signal);
+  try {
+    await follow(look, signal);
+  } finally {
+    clearInterval(clock);
+  }
 }

@@ -63,7 +63,8 @@ export async function sagasView(element, query, signal) {
   const { definitions } = await get("/v1/definitions?limit=500", signal);
   const list = h("section", {}), pages = h("section", {});
   async function look() {
-    const page = await get(`/v1/sagas?${wanted}`, signal);
+    const asked = wanted, page = await get(`/v1/sagas?${asked}`, signal);
+    if (asked !== wanted) return 0; // the filter has changed meanwhile
     show(list, page.sagas, () => table(page));
     show(pages, [String(wanted), page.next], () => pager(wanted, page));
     return REFRESH_MS;

@@ -102,6 +102,10 @@ test("the list shows the newest sagas, and its filters are in the address", asyn
   await rows(1);
   assert.equal(new URL(page.url()).search, "?state=COMPENSATED");
   assert.equal(await page.evaluate(() => document.activeElement.name), "state"); // a keyboard's place is kept
+  await page.goBack();
+  await rows(3);
+  await page.goForward();
+  await rows(1);
   await page.reload();
   await rows(1);
   assert.equal(await page.inputValue("select[name=state]"), "COMPENSATED");
