@@ -111,6 +111,23 @@ static bool serve(struct worker *worker, struct err *err)
     return true;
 }
 
+static bool open_consumer(struct worker *worker, struct err *err)
+{
+    const struct options *o = &worker->options;
+    const char *topics[SERVICES];
+    for (size_t i = 0; i < SERVICES; i++)
+        topics[i] = worker->topics[i];
+    struct kafka_consumer_config config = {.brokers = o->kafka.brokers,
+                                           .client = "bench-worker",
+                                           .group = "bench-worker",
+                                           .instance = o->member.instance,
+                                           .topics = topics,
+                                           .topics_n = SERVICES,
+                                           .fetch_wait_ms = o->member.fetch_wait_ms};
+    worker->consumer = kafka_consumer_new(&config, err);
+    return worker->consumer != NULL;
+}
+
 static bool open_worker(struct worker *worker, struct err *err)
 {
     static const char *const services[SERVICES] = {"inventory", "payment", "shipping"};
@@ -119,17 +136,23 @@ static bool open_worker(struct worker *worker, struct err *err)
     for (size_t i = 0; i < SERVICES; i++)
         topics[i] = wire_command_topic(o->kafka.prefix, services[i], worker->topics[i]);
     topics[SERVICES] = wire_topic(o->kafka.prefix, "reply", worker->reply_topic);
-    struct kafka_consumer_config config = {.brokers = o->kafka.brokers,
-                                           .client = "bench-worker",
-                                           .group = "bench-worker",
-                                           .instance = o->member.instance,
-                                           .topics = topics,
-                                           .topics_n = SERVICES,
-                                           .fetch_wait_ms = o->member.fetch_wait_ms};
     return kafka_ensure_topics(o->kafka.brokers, topics, SERVICES + 1, o->member.partitions, err) &&
            (worker->producer = kafka_producer_new(o->kafka.brokers, "bench-worker", on_report, worker, err)) &&
            (kafka_reachable(worker->producer, REACH_MS) || err_set(err, ERR_RETRY, "Kafka does not answer")) &&
-           (worker->consumer = kafka_consumer_new(&config, err));
+           open_consumer(worker, err);
+}
+
+/* A broker or a machine that stands still for longer than a session lasts makes the group forget its members. */
+static bool run(struct worker *worker, struct err *err)
+{
+    while (!serve(worker, err)) {
+        log_line(LOG_WARN, "consumer_lost", LOG_ERR(err));
+        kafka_consumer_free(worker->consumer);
+        worker->consumer = NULL;
+        if (!open_consumer(worker, err))
+            return false;
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -140,7 +163,7 @@ int main(int argc, char **argv)
     int status;
     if (!service_open(&spec, argc, argv, &worker.options, &worker.options.service, &result, &status))
         return status;
-    bool ok = open_worker(&worker, &err) && serve(&worker, &err);
+    bool ok = open_worker(&worker, &err) && run(&worker, &err);
     if (!ok)
         log_line(LOG_ERROR, "failed", LOG_ERR(&err));
     kafka_consumer_free(worker.consumer);
