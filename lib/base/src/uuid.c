@@ -126,3 +126,10 @@ bool uuid_equal(const struct uuid *a, const struct uuid *b)
 {
     return uuid_compare(a, b) == 0;
 }
+
+uint32_t uuid_hash(const struct uuid *id)
+{
+    uint32_t hash;
+    memcpy(&hash, id->bytes + 12, sizeof hash);
+    return hash;
+}

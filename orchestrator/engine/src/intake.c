@@ -198,20 +198,20 @@ static void settle_created(struct batch *batch, size_t i)
 static void settle_in_doubt(struct batch *batch)
 {
     struct uuid ids[BATCH_MAX];
-    bool exists[BATCH_MAX] = {false};
+    struct store_glance glances[BATCH_MAX];
     struct err err;
     bool known = false;
     for (size_t i = 0; i < batch->n; i++)
         ids[i] = batch->entries[i].id;
     for (int tries = 0; tries < LOOK_TRIES && !known; tries++) {
-        known = store_exist(batch->applier->pg, ids, batch->n, exists, &err);
+        known = store_glance(batch->applier->pg, ids, batch->n, glances, &err);
         if (!known)
             poll(NULL, 0, LOOK_PAUSE_MS);
     }
     for (size_t i = 0; i < batch->n; i++) {
         if (!batch->entries[i].start)
             continue;
-        if (exists[i])
+        if (known && glances[i].found)
             settle_created(batch, i);
         else /* not there yet, or not known: the old session may still be about to commit */
             settle(batch, i, START_UNKNOWN, "the database went away while it was asked to accept the saga");

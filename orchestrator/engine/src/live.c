@@ -32,12 +32,9 @@ struct live *live_new(size_t bytes_max)
     return live;
 }
 
-/* The last bytes of an id are random. */
 static struct entry **find(struct live *live, const struct uuid *id)
 {
-    uint32_t hash;
-    memcpy(&hash, id->bytes + 12, sizeof hash);
-    struct entry **at = &live->buckets[hash % BUCKETS];
+    struct entry **at = &live->buckets[uuid_hash(id) % BUCKETS];
     while (*at && !uuid_equal(&(*at)->live.saga.id, id))
         at = &(*at)->chain;
     return at;

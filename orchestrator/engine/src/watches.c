@@ -9,12 +9,9 @@
 
 #define LOOK_EVERY_MS 250
 
-/* The last bytes of an id are random. */
 static struct watch **bucket(struct engine *engine, const struct uuid *id)
 {
-    uint32_t hash;
-    memcpy(&hash, id->bytes + 12, sizeof hash);
-    return &engine->watches[hash % WATCH_BUCKETS];
+    return &engine->watches[uuid_hash(id) % WATCH_BUCKETS];
 }
 
 /* Moves the watches of one bucket that `match` says to `taken`; under the lock. */

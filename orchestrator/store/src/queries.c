@@ -18,7 +18,6 @@ static const struct pg_statement saga_glance = {
     "saga_glance", "SELECT t.n, state IN ('COMPLETED', 'COMPENSATED', 'STALLED'),"
                    " (SELECT max(seq) FROM history WHERE saga_id = saga.id)"
                    " FROM unnest($1::uuid[]) WITH ORDINALITY AS t(id, n) JOIN saga ON saga.id = t.id"};
-static const struct pg_statement saga_exists = {"saga_exists", "SELECT id FROM saga WHERE id = ANY($1)"};
 static const struct pg_statement steps_get = {
     "steps_get", "SELECT position, state, round, attempt, output, error FROM step WHERE saga_id = $1"};
 static const struct pg_statement history_get = {
@@ -106,33 +105,6 @@ bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys
     }
     pg_rows_free(rows);
     return ok;
-}
-
-/* Which of the ids the statement returns. */
-static bool find_ids(struct pg *pg, const struct pg_statement *statement, const struct uuid *ids, size_t n, bool *found,
-                     struct err *err)
-{
-    struct pg_params params = {0};
-    struct pg_rows *rows = NULL;
-    struct pg_column *column = pg_param_array(&params, PG_UUID);
-    for (size_t i = 0; i < n; i++) {
-        pg_add_uuid(column, &ids[i]);
-        found[i] = false;
-    }
-    bool ok = pg_call(pg, statement, &params, &rows, err);
-    pg_params_free(&params);
-    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
-        struct uuid id = pg_get_uuid(rows, row, 0);
-        for (size_t i = 0; i < n; i++)
-            found[i] = found[i] || uuid_equal(&ids[i], &id);
-    }
-    pg_rows_free(rows);
-    return ok;
-}
-
-bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err)
-{
-    return find_ids(pg, &saga_exists, ids, n, exists, err);
 }
 
 bool store_glance(struct pg *pg, const struct uuid *ids, size_t n, struct store_glance *out, struct err *err)

@@ -21,5 +21,7 @@ bool uuid_parse(const char *text, struct uuid *id);
 char *uuid_format(const struct uuid *id, char out[UUID_TEXT_MAX]);
 int uuid_compare(const struct uuid *a, const struct uuid *b);
 bool uuid_equal(const struct uuid *a, const struct uuid *b);
+/* For tables in memory: the last bytes, which are random in a UUID of ours. */
+uint32_t uuid_hash(const struct uuid *id);
 
 #endif

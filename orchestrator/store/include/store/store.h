@@ -124,8 +124,6 @@ struct store_glance {
     int64_t version;
 };
 MUST_CHECK bool store_glance(struct pg *pg, const struct uuid *ids, size_t n, struct store_glance *out, struct err *err);
-/* Which of the ids exist. */
-MUST_CHECK bool store_exist(struct pg *pg, const struct uuid *ids, size_t n, bool *exists, struct err *err);
 
 /* A saga as the API shows it. */
 struct store_saga_view {
