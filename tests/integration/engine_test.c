@@ -14,6 +14,7 @@
 #include "kafka/kafka.h"
 #include "servers.h"
 #include "store/store.h"
+#include "parts.h"
 #include "suite.h"
 
 #define OK(call) ck_assert_msg((call), "%s: %s", #call, err.text)
@@ -507,7 +508,8 @@ END_TEST
 START_TEST(one_trace_goes_through_all_commands)
 {
     open_world();
-    char commands[sizeof seen], spans[5][17];
+    enum { N = 6 };
+    char commands[sizeof seen], spans[N][17];
     const char *parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     copy_seen(commands, sizeof commands, true);
     struct start start =
@@ -517,7 +519,7 @@ START_TEST(one_trace_goes_through_all_commands)
     copy_seen(commands, sizeof commands, false);
     ck_assert_str_eq(commands, "a1 a2 b1 c1 B1 A1");
     const char *at = traces;
-    for (int i = 0; i < 5; i++, at += 56) {
+    for (int i = 0; i < N; i++, at += 56) {
         ck_assert(strncmp(at, parent, 35) == 0 && strncmp(at + 52, "-01 ", 4) == 0);
         snprintf(spans[i], sizeof spans[i], "%.16s", at + 36);
         for (int k = 0; k < i; k++)
@@ -527,8 +529,8 @@ START_TEST(one_trace_goes_through_all_commands)
 }
 END_TEST
 
-/* As another orchestrator would. */
-static void cancel_elsewhere(const struct uuid *id)
+/* As another orchestrator would, a second between the events. */
+static void apply_elsewhere(const struct uuid *id, const struct event *events, size_t events_n)
 {
     struct catalog *catalog = catalog_new();
     struct saga *saga;
@@ -536,7 +538,8 @@ static void cancel_elsewhere(const struct uuid *id)
     OK(store_load(pg, &arena, catalog, id, 1, &saga, &n, &err));
     ck_assert_uint_eq(n, 1);
     struct effects effects = {.arena = &arena, .new_id = uuid_v7};
-    machine_apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms(), &effects);
+    for (size_t i = 0; i < events_n; i++)
+        machine_apply(saga, &events[i], clock_real_ms() + (int64_t)i * 1000, &effects);
     struct store_change change = {.saga = saga, .history = effects.history};
     OK(store_save(pg, &change, 1, &(struct store_terms){0}, &err));
     catalog_free(catalog);
@@ -550,11 +553,55 @@ START_TEST(a_saga_that_somebody_else_changed_goes_on_from_there)
     await_end(&first.id); /* warm */
     copy_seen(commands, sizeof commands, true);
     struct start start = submit("d", "{\"a\":[\"silent\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}", NULL);
-    cancel_elsewhere(&start.id); /* the engine remembers the saga as it was before */
+    apply_elsewhere(&start.id, &(struct event){.type = EVENT_CANCEL}, 1); /* the engine remembers the saga as it was before */
     struct store_saga_view view = await_end(&start.id);
     copy_seen(commands, sizeof commands, false);
     ck_assert_str_eq(view.state, "COMPENSATED");
     ck_assert_str_eq(commands, "a1 A1");
+    close_world();
+}
+END_TEST
+
+static void await_revision(const struct uuid *id, int64_t revision)
+{
+    struct store_saga_view view = {0};
+    bool found;
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (view.revision < revision && clock_mono_ms() < deadline) {
+        OK(store_get_saga(pg, &arena, id, &view, &found, &err));
+        usleep(5000);
+    }
+    ck_assert_int_eq(view.revision, revision);
+}
+
+/* The second attempt of step b cannot be published. */
+static void refuse_second(const struct uuid *id)
+{
+    struct wire_command command = {.id = uuid_v7(), .about = {"default", *id, "b", "action", 1, 2}, .action = "do", .source = "test",
+                                   .value = "{}", .value_len = 2};
+    struct wire_message message;
+    struct err refusal;
+    wire_command_message(&arena, &command, clock_real_ms(), &message);
+    err_set(&refusal, ERR_REFUSED, "too large");
+    relay_refused(engine, &message, &refusal);
+}
+
+START_TEST(a_report_goes_by_what_the_saga_is_now)
+{
+    static const struct event again[] = {{.type = EVENT_REPLY, .step = 1, .round = 1, .attempt = 1, .outcome = OUTCOME_RETRY,
+                                          .retry_after_ms = 1}, {.type = EVENT_TIMER}};
+    open_world();
+    char commands[sizeof seen];
+    copy_seen(commands, sizeof commands, true);
+    struct start start = submit("d", "{\"a\":[\"ok\"],\"b\":[\"silent\"],\"c\":[\"ok\"]}", NULL);
+    await_revision(&start.id, 3); /* started; b sent; the timer of a's 300 ms, which leaves 10 s for b */
+    int64_t from_ms = clock_mono_ms();
+    apply_elsewhere(&start.id, again, 2); /* b is at its second attempt, which the engine does not remember */
+    refuse_second(&start.id);
+    ck_assert_str_eq(await_end(&start.id).state, "COMPENSATED");
+    copy_seen(commands, sizeof commands, false);
+    ck_assert_str_eq(commands, "a1 b1 B1 A1");
+    ck_assert_int_lt(clock_mono_ms() - from_ms, 8000); /* the report did it, not the attempt's 10 s */
     close_world();
 }
 END_TEST
@@ -569,6 +616,7 @@ static const TTest **const tests[] = {
     &a_stopped_engine_goes_on_where_it_was,
     &one_trace_goes_through_all_commands,
     &a_saga_that_somebody_else_changed_goes_on_from_there,
+    &a_report_goes_by_what_the_saga_is_now,
     NULL,
 };
 static const struct suite_case cases[] = {{"engine", tests, 120}};

@@ -1,7 +1,6 @@
 /* orchestrator/store on a real PostgreSQL: sagas survive the way to the database and back. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -237,9 +236,10 @@ START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
                                clock_real_ms());
         OK(save(changes, n));
     }
-    bool exists[N + 1];
-    OK(store_exist(pg, ids, N + 1, exists, &err));
-    ck_assert(exists[0] && exists[N - 1] && !exists[N]);
+    struct store_glance glances[N + 1];
+    OK(store_glance(pg, ids, N + 1, glances, &err));
+    ck_assert(glances[0].found && glances[0].settled && glances[0].version == 3);
+    ck_assert(glances[N - 1].found && !glances[N].found);
     struct uuid due[10];
     size_t n;
     int64_t next;
@@ -294,19 +294,25 @@ START_TEST(a_key_names_one_saga)
 }
 END_TEST
 
-START_TEST(a_lost_transaction_writes_nothing)
+/* A store with one saga, whose first command is `lease_ms` under a lease. */
+static struct uuid open_store_with_saga(int64_t lease_ms)
 {
     open_store();
     put_definition("1s", 1, true);
     struct saga *saga = new_saga();
-    struct uuid id = saga->id;
     struct store_change change = start(saga, clock_real_ms(), NULL);
-    OK(save(&change, 1));
-    saga = load_one(&id);
+    OK(store_save(pg, &change, 1, &(struct store_terms){.lease_ms = lease_ms}, &err));
+    return saga->id;
+}
+
+START_TEST(a_lost_transaction_writes_nothing)
+{
+    struct uuid id = open_store_with_saga(0);
+    struct saga *saga = load_one(&id);
     bool withdrawn[1];
     OK(store_withdraw(pg, &id, (const int[]){0}, 1, withdrawn, &err));
     ck_assert(withdrawn[0]);
-    change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
+    struct store_change change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
     pg_disconnect(pg);
     ck_assert(!store_save(pg, &change, 1, &(struct store_terms){.begun = true}, &err));
     ck_assert_int_eq(err.kind, ERR_RETRY);
@@ -320,16 +326,25 @@ START_TEST(a_lost_transaction_writes_nothing)
 }
 END_TEST
 
+static void await_lapsed_lease(void)
+{
+    static const struct pg_statement lapsed = {"lapsed", "SELECT count(*) FROM outbox WHERE leased_until < clock_timestamp()"};
+    int64_t deadline = clock_mono_ms() + 10000, n = 0;
+    while (!n && clock_mono_ms() < deadline) {
+        struct pg_rows *rows = NULL;
+        OK(pg_call(pg, &lapsed, NULL, &rows, &err));
+        n = pg_get_int(rows, 0, 0);
+        pg_rows_free(rows);
+    }
+    ck_assert_int_eq(n, 1);
+}
+
 START_TEST(a_command_that_may_have_been_sent_is_not_withdrawn)
 {
-    open_store();
-    put_definition("1s", 1, true);
-    struct saga *saga = new_saga();
-    struct store_change change = start(saga, clock_real_ms(), NULL);
-    OK(store_save(pg, &change, 1, &(struct store_terms){.lease_ms = 1}, &err)); /* by a process that died with it */
-    usleep(10000);
+    struct uuid id = open_store_with_saga(1); /* by a process that died with it */
+    await_lapsed_lease();
     bool withdrawn[1] = {true};
-    OK(store_withdraw(pg, &saga->id, (const int[]){0}, 1, withdrawn, &err));
+    OK(store_withdraw(pg, &id, (const int[]){0}, 1, withdrawn, &err));
     ck_assert(!withdrawn[0]);
     OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
     close_store();
@@ -338,17 +353,13 @@ END_TEST
 
 START_TEST(of_two_who_change_a_saga_one_is_refused)
 {
-    open_store();
-    put_definition("1s", 1, true);
-    struct saga *saga = new_saga();
-    struct uuid id = saga->id;
-    struct store_change change = start(saga, clock_real_ms(), NULL);
-    OK(save(&change, 1));
+    static const struct event succeeded = {.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
+                                           .output = "{}", .output_len = 2};
+    struct uuid id = open_store_with_saga(0);
     struct saga *first = load_one(&id), *second = load_one(&id);
-    change = apply(first, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
+    struct store_change change = apply(first, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
     OK(save(&change, 1));
-    change = apply(second, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
-                                           .output = "{}", .output_len = 2}, clock_real_ms());
+    change = apply(second, &succeeded, clock_real_ms());
     ck_assert(!save(&change, 1));
     ck_assert(store_is_stale(&err));
     ck_assert_int_eq(err.kind, ERR_RETRY);
@@ -356,8 +367,7 @@ START_TEST(of_two_who_change_a_saga_one_is_refused)
     second = load_one(&id);
     ck_assert_int_eq(second->state, SAGA_COMPENSATING);
     ck_assert_int_eq(second->version, 2);
-    change = apply(second, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED,
-                                           .output = "{}", .output_len = 2}, clock_real_ms());
+    change = apply(second, &succeeded, clock_real_ms());
     OK(save(&change, 1));
     close_store();
 }
