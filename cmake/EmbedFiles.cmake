@@ -1,5 +1,5 @@
-# embed_files(TARGET NAME DIR): turns the files of DIR into the array `NAME` of struct embedded_file, which ends with a path
-# of NULL, and adds it to TARGET.
+# embed_files(TARGET NAME DIR): turns the files of DIR into the array `NAME` of struct embedded_file, which ends with a
+# name of NULL, and adds it to TARGET.
 function(embed_files target name dir)
     file(GLOB files CONFIGURE_DEPENDS RELATIVE ${dir} ${dir}/*.html ${dir}/*.css ${dir}/*.js ${dir}/*.svg)
     set(arrays "")

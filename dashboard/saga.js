@@ -166,10 +166,7 @@ export async function sagaView(element, id, signal) {
     show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition));
     show(parts.bars, [known.entries.length, minute], () => bars(saga, known.entries, now));
     show(parts.timeline, known.entries.length, () => timeline(saga, known.entries));
-    if (parts.data.dataset.steps !== JSON.stringify(saga.steps.map((step) => [step.output, step.error]))) {
-      parts.data.dataset.steps = JSON.stringify(saga.steps.map((step) => [step.output, step.error]));
-      parts.data.replaceChildren(...data(saga));
-    }
+    show(parts.data, saga.steps.map((step) => [step.output, step.error]), () => data(saga));
   }
 
   // A wait that is answered early without a change (the orchestrator is starting or stopping) is not repeated at once.

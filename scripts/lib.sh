@@ -11,6 +11,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config libpq-dev librdkafk
                 libcurl4-openssl-dev check)
 POSTGRES_PACKAGES=(postgresql)
 KAFKA_PACKAGES=(openjdk-17-jre-headless maven)
+BROWSER_PACKAGES=(chromium curl)
 
 # Installs the Debian packages among the arguments that are not there yet.
 need_packages() {
@@ -30,6 +31,11 @@ need_packages() {
         die "the packages could not be installed"
     fi
     rm -f "$log"
+}
+
+# npm may have come with a Node.js that is not Debian's; then Debian's package does not fit beside it.
+need_npm() {
+    command -v npm >/dev/null || need_packages nodejs npm
 }
 
 port_is_free() { # port

@@ -78,7 +78,7 @@ before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   await api("/v1/definitions", JSON.parse(readFileSync(new URL("./order.json", import.meta.url))));
   browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-  context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false });
+  context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
   page = await context.newPage();
   page.setDefaultTimeout(LONG);
   page.on("pageerror", (error) => complaints.push(error.message));

@@ -13,8 +13,6 @@ stop_all() {
     scripts/servers.sh destroy "$dir"
 }
 
-need_packages chromium curl
-command -v npm >/dev/null || need_packages nodejs npm
 scripts/servers.sh destroy "$dir"
 trap stop_all EXIT
 scripts/servers.sh up "$dir" 0 0
