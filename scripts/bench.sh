@@ -5,7 +5,7 @@ BENCH=${SAGA_BENCH_DIR:-$PWD/build/bench}
 BENCH_PG_SETTINGS="-c shared_preload_libraries=pg_stat_statements -c shared_buffers=1GB -c max_wal_size=8GB"
 
 bench_is_ready() {
-    grep -q ' ready ' "$BENCH/logs/bench-worker.log"
+    grep -q '[ "]ready[ "]' "$BENCH/logs/bench-worker.log"
 }
 
 # Unless the example services are wanted: a participant that only answers.

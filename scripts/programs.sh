@@ -16,7 +16,7 @@ start_program() { # dir bin-dir name arguments...
     local dir=$1 bin=$2 name=$3
     shift 3
     pid_lives "$dir/$name.pid" && return 0
-    setsid "$bin/$name" "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null &
+    SAGA_LOG_FORMAT=${SAGA_LOG_FORMAT:-text} setsid "$bin/$name" "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null &
     echo $! >"$dir/$name.pid"
     disown
 }
@@ -27,7 +27,7 @@ start_worker() { # dir bin-dir service
 }
 
 worker_is_ready() { # dir service
-    grep -q ' ready ' "$1/logs/saga-worker-$2.log"
+    grep -q '[ "]ready[ "]' "$1/logs/saga-worker-$2.log"
 }
 
 api_is_ready() {
@@ -35,7 +35,7 @@ api_is_ready() {
 }
 
 orchestrator_says_broker() { # dir
-    grep -q ' started .*brokers=' "$1/logs/saga-orchestrator.log"
+    grep -q '[ "]started[ "].*brokers' "$1/logs/saga-orchestrator.log"
 }
 
 # Without Kafka: the orchestrator has a broker in its own process, and the others are told where.
@@ -44,7 +44,7 @@ start_with_inner_broker() { # dir bin-dir
     wait_for 60 "the orchestrator, see $1/logs" orchestrator_says_broker "$1"
     {
         printf 'SAGA_KAFKA_FETCH_WAIT=10ms\nSAGA_KAFKA_BROKERS='
-        sed -n 's/.* started .*brokers="\([^"]*\)".*/\1/p' "$1/logs/saga-orchestrator.log" | tail -n 1
+        sed -n 's/.*[ "]started[ "].*brokers"*[=:]"\([^"]*\)".*/\1/p' "$1/logs/saga-orchestrator.log" | tail -n 1
     } >>"$1/api-env"
     load_env "$1"
 }

@@ -1,9 +1,12 @@
 /* The API of the real binary: what it answers, and what bad input gets. */
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
+#include "process.h"
 #include "suite.h"
 #include "world.h"
 
@@ -253,6 +256,64 @@ START_TEST(a_saga_is_cancelled_once)
 }
 END_TEST
 
+/* Checks the lines of one program's log: each is a JSON object, those of the saga carry its trace, none carries its input. */
+static int check_log(const char *path, const char *saga_id, const char *trace)
+{
+    FILE *file = fopen(path, "r");
+    char line[16 * 1024];
+    int lines = 0;
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file)) {
+        struct err err;
+        json_t *object = json_read(line, strlen(line), &err);
+        ck_assert_msg(json_is_object(object) && *text(object, "time") && *text(object, "event"), "%s: %s", path, line);
+        ck_assert_msg(!strstr(line, "alice") && !strstr(line, "Hauptstr"), "%s: %s", path, line);
+        if (strstr(line, saga_id)) {
+            ck_assert_msg(strcmp(text(object, "trace_id"), trace) == 0, "%s: %s", path, line);
+            lines++;
+        }
+        json_decref(object);
+    }
+    fclose(file);
+    return lines;
+}
+
+START_TEST(one_trace_goes_through_the_logs_of_all_processes)
+{
+    static const char *const roles[] = {"--roles", "api,engine", NULL};
+    static const char *const programs[] = {"saga-orchestrator", "saga-relay", "saga-worker-inventory", "saga-worker-payment", "saga-worker-shipping"};
+    world_open(&world);
+    setenv("SAGA_LOG_LEVEL", "debug", 1);
+    world_start_orchestrator(&world, NULL, roles);
+    world_start_relay(&world, NULL);
+    for (int i = 0; i < SERVICES_N; i++)
+        world_start_worker(&world, (enum world_service)i, NULL);
+    world_await_ready(&world, 30);
+    world_apply_example(&world);
+    world.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    char *body = start_body("order", good_input), *id;
+    struct answer answer = world_post(&world, "/v1/sagas?wait=20s", body);
+    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
+    ck_assert_str_eq(text(answer.body, "trace_id"), "4bf92f3577b34da6a3ce929d0e0e4736");
+    id = mem_strdup(text(answer.body, "id"));
+    answer_free(&answer);
+    char *name = mem_strdup(world.name);
+    world_close(&world);
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        char *part = mem_printf("%s-*", programs[i]), *pattern = process_log_path(name, part);
+        glob_t found;
+        int lines = 0;
+        ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
+        for (size_t k = 0; k < found.gl_pathc; k++)
+            lines += check_log(found.gl_pathv[k], id, "4bf92f3577b34da6a3ce929d0e0e4736");
+        ck_assert_msg(lines > 0, "%s says nothing of the saga", programs[i]);
+        globfree(&found);
+        free(part), free(pattern);
+    }
+    free(body), free(id), free(name);
+}
+END_TEST
+
 START_TEST(it_listens_and_says_so_while_kafka_is_away)
 {
     static const char *const nowhere[] = {"--kafka-brokers", "127.0.0.1:1", NULL};
@@ -274,6 +335,7 @@ static const TTest **const tests[] = {
     &a_saga_by_http_from_definition_to_history,
     &an_idempotency_key_starts_one_saga,
     &a_saga_is_cancelled_once,
+    &one_trace_goes_through_the_logs_of_all_processes,
     &it_listens_and_says_so_while_kafka_is_away,
     NULL,
 };

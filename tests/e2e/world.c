@@ -83,10 +83,10 @@ static int find_port(const char *log)
     char line[1024];
     int port = 0;
     while (file && fgets(line, sizeof line, file)) {
-        const char *at = strstr(line, " listening ");
-        at = at ? strstr(at, "port=") : NULL;
+        const char *at = strstr(line, "\"listening\"");
+        at = at ? strstr(at, "\"port\":") : NULL;
         if (at)
-            port = atoi(at + 5);
+            port = atoi(at + strlen("\"port\":"));
     }
     if (file)
         fclose(file);
@@ -227,6 +227,8 @@ struct answer world_call(struct world *world, const char *method, const char *pa
     struct curl_slist *headers = header_line(NULL, "Expect", "");
     if (body)
         headers = header_line(headers, "Content-Type", content_type ? content_type : "application/json");
+    if (world->traceparent)
+        headers = header_line(headers, "traceparent", world->traceparent);
     if (key)
         headers = header_line(headers, "Idempotency-Key", key);
     curl_easy_setopt(curl, CURLOPT_URL, url);

@@ -15,6 +15,7 @@ struct world {
     char *name; /* schema of the orchestrator, prefix of the topics and of the services' schemas */
     char *url;
     pid_t orchestrator, relay, workers[SERVICES_N];
+    const char *traceparent; /* a header of every call; NULL: none */
     int port; /* of the API; stays over restarts */
     struct pg *pg; /* on the orchestrator's schema */
     struct pg *services[SERVICES_N];

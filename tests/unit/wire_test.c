@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "suite.h"
+#include "wire/label.h"
 #include "wire/wire.h"
 
 static struct arena arena;
@@ -213,12 +214,37 @@ START_TEST(a_dead_letter_is_always_valid_text_and_never_too_large)
 }
 END_TEST
 
+START_TEST(a_label_has_what_can_be_true)
+{
+    struct wire_command command = sample_command();
+    command.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    struct wire_message message = command_message(&command);
+    struct wire_label label = wire_label_of(&message), direct = wire_label(&command.about, command.traceparent);
+    ck_assert_str_eq(label.saga_id, direct.saga_id);
+    ck_assert_str_eq(label.step, "charge");
+    ck_assert_str_eq(label.kind, "action");
+    ck_assert_str_eq(label.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    ck_assert_str_eq(label.trace_id, direct.trace_id);
+    ck_assert_int_eq(label.attempt, 3);
+    for (size_t i = 0; i < message.headers_n; i++) {
+        message.headers[i].value = "one\ntwo";
+        message.headers[i].value_len = 7;
+    }
+    label = wire_label_of(&message);
+    ck_assert(!*label.saga_id && !*label.step && !*label.kind && !*label.trace_id && !label.attempt);
+    message.headers_n = 0;
+    label = wire_label_of(&message);
+    ck_assert(!*label.saga_id && !label.attempt);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &commands_round_trip,
     &replies_round_trip,
     &a_missing_or_wrong_header_is_named,
     &a_malformed_reply_is_refused,
     &a_trace_has_the_id_of_its_saga,
+    &a_label_has_what_can_be_true,
     &a_dead_letter_keeps_what_it_can,
     &a_dead_letter_is_always_valid_text_and_never_too_large,
     NULL,

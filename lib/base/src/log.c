@@ -38,7 +38,7 @@ bool log_level_parse(const char *word, enum log_level *level)
 static void add_value(struct buf *line, const struct log_field *field)
 {
     switch (field->type) {
-    case LOG_FIELD_STR: buf_json_str(line, field->str ? field->str : ""); return;
+    case LOG_FIELD_STR: buf_json_str(line, field->str); return;
     case LOG_FIELD_INT: buf_printf(line, "%" PRId64, field->num); return;
     case LOG_FIELD_BOOL: buf_str(line, field->num ? "true" : "false"); return;
     }
@@ -52,9 +52,20 @@ static void add_json(struct buf *line, const char *time, enum log_level level, c
     buf_json_str(line, event);
 }
 
+bool log_enabled(enum log_level level)
+{
+    return level >= config.min;
+}
+
+/* Text for people leaves out what is empty, too. */
+static bool is_shown(const struct log_field *field)
+{
+    return field->type != LOG_FIELD_STR || (field->str && (config.json || *field->str));
+}
+
 void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t fields_n)
 {
-    if (level < config.min)
+    if (!log_enabled(level))
         return;
     char time[CLOCK_TEXT_MAX];
     struct buf line = buf_new(LINE_MAX_BYTES);
@@ -64,7 +75,7 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     else
         buf_printf(&line, "%s %-5s %s %s", time, level_names[level], config.program, event);
     for (size_t i = 0; i < fields_n; i++) {
-        if (!config.json && fields[i].type == LOG_FIELD_STR && (!fields[i].str || !*fields[i].str))
+        if (!is_shown(&fields[i]))
             continue;
         buf_printf(&line, config.json ? ",\"%s\":" : " %s=", fields[i].name);
         add_value(&line, &fields[i]);

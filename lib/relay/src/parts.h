@@ -51,6 +51,9 @@ struct relay {
     bool failing; /* said so already */
 };
 
+/* The broker has the message. */
+void relay_log_published(const struct wire_message *message);
+
 /* Serves the producer until it has something else to do. */
 #define PUSH_MS 10
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "parts.h"
+#include "wire/label.h"
 
 #define ROWS_MAX 1000
 #define ROWS_MIN 10
@@ -202,8 +203,9 @@ static void bury_refused(struct relay *relay)
         struct row *row = &relay->pull.rows[i];
         if (row->state != ROW_REFUSED)
             continue;
-        log_line(LOG_ERROR, "relay.unpublishable", LOG_STR("topic", row->message.topic), LOG_ERR(&row->err),
-                 LOG_BOOL("dead_letter", letters[i].state == ROW_ACKED));
+        struct wire_label label = wire_label_of(&row->message);
+        log_line(LOG_ERROR, "relay.unpublishable", LOG_LABEL(&label), LOG_STR("topic", row->message.topic),
+                 LOG_ERR(&row->err), LOG_BOOL("dead_letter", letters[i].state == ROW_ACKED));
         if (letters[i].state == ROW_FAILED)
             row->state = ROW_FAILED;
     }
@@ -293,6 +295,8 @@ static void close_round(struct relay *relay)
         const struct row *row = &relay->pull.rows[i];
         settle_add(&relay->settle, fate_of(row), &row->place);
         count_row(relay, row->state);
+        if (row->state == ROW_ACKED)
+            relay_log_published(&row->message);
         if (row->state == ROW_ACKED && events->released_late && now - row->created_ms > relay->config.late_ms)
             events->released_late(events->context, &row->message, now);
         if (row->state == ROW_REFUSED && events->refused)

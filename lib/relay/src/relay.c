@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/wake.h"
 #include "parts.h"
+#include "wire/label.h"
 
 #define IDLE_POLL_MS 1000
 #define PAUSE_MS 500      /* after a failure */
@@ -23,14 +24,25 @@ struct handed {
     int64_t begun_ms; /* clock_mono_ms before its row was inserted */
 };
 
+void relay_log_published(const struct wire_message *message)
+{
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    struct wire_label label = wire_label_of(message);
+    log_line(LOG_DEBUG, "relay.published", LOG_LABEL(&label), LOG_STR("topic", message->topic));
+}
+
 static void report_handed(struct relay *relay, struct handed *handed, const struct kafka_record *record, const struct err *err)
 {
     const struct relay_events *events = &relay->config.events;
+    bool late = events->released_late && clock_mono_ms() - handed->begun_ms > relay->config.late_ms;
     atomic_fetch_add(err ? &relay->failed : &relay->published, 1);
-    if (!err && events->released_late && clock_mono_ms() - handed->begun_ms > relay->config.late_ms) {
+    if (!err && (late || log_enabled(LOG_DEBUG))) {
         struct wire_message message;
         kafka_record_message(record, &message);
-        events->released_late(events->context, &message, clock_real_ms());
+        relay_log_published(&message);
+        if (late)
+            events->released_late(events->context, &message, clock_real_ms());
     }
     settle_add(&relay->settle, settle_fate(err), &handed->place);
     free(handed);

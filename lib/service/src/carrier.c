@@ -53,10 +53,8 @@ static bool carry(const struct carrier *carrier, size_t first, size_t n)
         return true;
     if (err.kind != ERR_REFUSED)
         return false; /* asked to stop */
-    if (n == 1) {
-        log_line(LOG_ERROR, "batch.set_aside", LOG_STR("batch", carrier->name), LOG_ERR(&err));
+    if (n == 1)
         return carrier->set_aside(carrier->context, first, &err);
-    }
     size_t half = n / 2;
     return carry(carrier, first, half) && carry(carrier, first + half, n - half);
 }

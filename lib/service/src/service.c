@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,11 +25,12 @@ static void end_signals(sigset_t *set)
 static bool open_log(const char *program, const struct service_config *config, struct err *err)
 {
     enum log_level level;
-    bool json = strcmp(config->log_format, "json") == 0;
+    const char *format = config->log_format ? config->log_format : isatty(STDERR_FILENO) ? "text" : "json";
+    bool json = strcmp(format, "json") == 0;
     if (!log_level_parse(config->log_level, &level))
         return err_set(err, ERR_REFUSED, "log-level: '%s' is not debug, info, warn or error", config->log_level);
-    if (!json && strcmp(config->log_format, "text") != 0)
-        return err_set(err, ERR_REFUSED, "log-format: '%s' is neither text nor json", config->log_format);
+    if (!json && strcmp(format, "text") != 0)
+        return err_set(err, ERR_REFUSED, "log-format: '%s' is neither text nor json", format);
     log_init(program, level, json);
     return true;
 }

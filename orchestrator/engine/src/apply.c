@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "live.h"
+#include "saga_log.h"
 
 #define STALE_TRIES 5
 
@@ -105,6 +106,7 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
         if (engine->relay)
             hand_over(engine, &changes[i], begun_ms);
         watches_changed(engine, changes[i].saga);
+        saga_log(changes[i].saga, changes[i].history);
         if (changes[i].saga->wake_ms)
             timers_hint(engine, changes[i].saga->wake_ms);
     }

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "service/carrier.h"
+#include "wire/label.h"
 
 #define RECEIVE_MS 500
 #define REBUILD_PAUSE_MS 1000
@@ -117,8 +118,19 @@ static bool bury_all(void *context, size_t first, size_t n, struct err *err)
 
 static bool bury_failed(void *context, size_t item, const struct err *err)
 {
-    (void)context, (void)item, (void)err; /* a letter is always valid; the carrier has logged what the database said */
+    (void)context, (void)item; /* a letter is always valid */
+    log_line(LOG_ERROR, "engine.dead_letter_lost", LOG_ERR(err));
     return true;
+}
+
+static void log_fault(const struct batch *batch, size_t record)
+{
+    struct wire_message message;
+    kafka_record_message(batch->records[record], &message);
+    struct wire_label label = wire_label_of(&message);
+    log_line(LOG_WARN, "engine.dead_letter", LOG_LABEL(&label), LOG_STR("reason", batch->faults[record]),
+             LOG_INT("partition", kafka_record_partition(batch->records[record])),
+             LOG_INT("offset", kafka_record_offset(batch->records[record])));
 }
 
 static size_t count_faults(const struct batch *batch)
@@ -127,9 +139,7 @@ static size_t count_faults(const struct batch *batch)
     for (size_t i = 0; i < batch->records_n; i++) {
         if (!batch->faults[i])
             continue;
-        log_line(LOG_WARN, "engine.dead_letter", LOG_STR("reason", batch->faults[i]),
-                 LOG_INT("partition", kafka_record_partition(batch->records[i])),
-                 LOG_INT("offset", kafka_record_offset(batch->records[i])));
+        log_fault(batch, i);
         n++;
     }
     return n;

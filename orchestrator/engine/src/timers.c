@@ -124,12 +124,11 @@ static bool is_stopping(void *context)
 
 static bool set_aside(void *context, size_t item, const struct err *err)
 {
-    (void)err; /* the carrier has logged it */
     struct batch *batch = context;
     char id[UUID_TEXT_MAX];
     atomic_fetch_add(&batch->applier->engine->set_aside, 1);
     log_line(LOG_ERROR, "engine.saga_put_off", LOG_STR("saga_id", uuid_format(&batch->items[item].saga_id, id)),
-             LOG_INT("for_ms", PUT_OFF_MS));
+             LOG_INT("for_ms", PUT_OFF_MS), LOG_ERR(err));
     if (batch->put_off_n < BATCH_MAX)
         batch->put_off[batch->put_off_n++] = batch->items[item].saga_id;
     batch->put_off_until_ms = clock_mono_ms() + PUT_OFF_MS;

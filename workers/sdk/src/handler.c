@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "task.h"
+#include "wire/label.h"
 
 #define BODY_MAX (900u * 1024)
 
@@ -213,6 +214,8 @@ static bool call_it(struct running *r, struct arena *arena, const struct worker_
             err->kind = ERR_RETRY;
             return false;
         }
+        struct wire_label label = wire_label(&task->command.about, task->command.traceparent);
+        log_line(LOG_WARN, "worker.database_refused", LOG_LABEL(&label), LOG_STR("action", handler->name), LOG_ERR(&r->db_err));
         outcome = worker_fail(&r->call, "database", "%s (%s)", r->db_err.text, r->db_err.code);
     }
     return conclude(arena, r, task, outcome, err);
@@ -225,6 +228,8 @@ bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *
     struct running r = {.pg = pg, .call = {.saga_id = command->about.saga_id, .step = command->about.step,
                                            .attempt = command->about.attempt}};
     if (!handler) {
+        struct wire_label label = wire_label(&command->about, command->traceparent);
+        log_line(LOG_WARN, "worker.unknown_action", LOG_LABEL(&label), LOG_STR("action", command->action));
         set_body(arena, task, "failed", "unknown_action", "the service has no such action");
         task->verdict = task_is_action(task) ? "failed" : NULL;
         return true;

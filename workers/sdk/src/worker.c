@@ -12,6 +12,7 @@
 #include "service/carrier.h"
 #include "service/service.h"
 #include "task.h"
+#include "wire/label.h"
 
 #define BATCH_MAX 200
 #define RECEIVE_MS 200
@@ -66,10 +67,11 @@ static bool bury(struct worker *worker, size_t record, const char *reason)
     kafka_record_message(worker->records[record], &message);
     wire_dead_letter(&worker->arena, &message, reason, kafka_record_partition(worker->records[record]),
                      kafka_record_offset(worker->records[record]), &letter);
-    log_line(LOG_WARN, "worker.dead_letter", LOG_STR("reason", reason));
+    struct wire_label label = wire_label_of(&message);
+    log_line(LOG_WARN, "worker.dead_letter", LOG_LABEL(&label), LOG_STR("reason", reason));
     while (!inbox_bury(worker->pg, worker->dead_topic, &letter, &err)) {
         if (err.kind == ERR_REFUSED) {
-            log_line(LOG_ERROR, "worker.dead_letter_lost", LOG_ERR(&err));
+            log_line(LOG_ERROR, "worker.dead_letter_lost", LOG_LABEL(&label), LOG_ERR(&err));
             return true;
         }
         if (service_wait(200))
@@ -144,6 +146,17 @@ static bool do_task(struct worker *worker, struct task *task, struct err *err)
     return true;
 }
 
+static void log_answered(const struct task *tasks, size_t n)
+{
+    static const char *const ways[] = {"run", "repeat", "fenced", "not_needed"};
+    for (size_t i = 0; i < n && log_enabled(LOG_DEBUG); i++) {
+        const struct task *task = &tasks[i];
+        struct wire_label label = wire_label(&task->command.about, task->command.traceparent);
+        log_line(LOG_DEBUG, "worker.answered", LOG_LABEL(&label), LOG_STR("action", task->command.action),
+                 LOG_STR("way", ways[task->way]), LOG_STR("verdict", task->verdict));
+    }
+}
+
 static bool attempt(void *context, size_t first, size_t n, struct err *err)
 {
     struct worker *worker = context;
@@ -165,6 +178,7 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
     if (!inbox_finish(worker->pg, &worker->scratch, tasks, n, worker->reply_topic, worker->spec->service, err))
         return false;
     fault_point("worker.after_commit");
+    log_answered(tasks, n);
     if (worker->relay)
         relay_wake(worker->relay);
     return true;

@@ -25,9 +25,12 @@ struct log_field {
 #define LOG_INT(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .num = (int64_t)(v)})
 #define LOG_BOOL(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_BOOL, .num = (v) ? 1 : 0})
 /* The three fields of an error: expands to several fields. */
-#define LOG_ERR(e) LOG_STR("error", (e)->text), LOG_STR("code", (e)->code), LOG_STR("kind", err_kind_name((e)->kind))
+#define LOG_ERR(e) LOG_STR("error", (e)->text), LOG_STR("error_code", (e)->code), \
+                   LOG_STR("error_kind", err_kind_name((e)->kind))
 
-/* Writes a line when `level` is enabled: log_line(LOG_INFO, "relay.started", LOG_INT("lanes", 4)); at least one field. */
+/* Whether a line of this level would be written: before work that only the line needs. */
+bool log_enabled(enum log_level level);
+/* Writes a line when `level` is enabled; a text that is NULL leaves its field out: log_line(LOG_INFO, "relay.started", LOG_INT("lanes", 4)); at least one field. */
 #define log_line(level, event, ...)                                                                                    \
     log_fields((level), (event), (const struct log_field[]){__VA_ARGS__},                                              \
                sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

@@ -14,7 +14,7 @@ struct carrier {
     void *context;
     /* Does all of the items [first, first + n) in one transaction, or none. */
     bool (*attempt)(void *context, size_t first, size_t n, struct err *err);
-    /* The item can never be done. False when it could not be set aside before the end was asked for. */
+    /* The item can never be done; logs why. False when it could not be set aside before the end was asked for. */
     bool (*set_aside)(void *context, size_t item, const struct err *err);
     const char *name;               /* for logs */
     bool (*stopping)(void *context); /* ends the waiting */

@@ -16,7 +16,7 @@ struct service_config {
 /* Rows of an option table for the member `m` (a struct service_config) of struct type `t`. */
 #define SERVICE_OPTIONS(t, m)                                                                                          \
     {"log-level", CONF_STRING, offsetof(t, m.log_level), "info", "LEVEL", "debug, info, warn or error", 0, 0},         \
-    {"log-format", CONF_STRING, offsetof(t, m.log_format), "text", "FORM", "text or json, on standard error", 0, 0}
+    {"log-format", CONF_STRING, offsetof(t, m.log_format), NULL, "FORM", "text or json, on standard error (default: text on a terminal, else json)", 0, 0}
 
 /* Where the messages are, for every program that speaks Kafka. */
 struct service_kafka {
