@@ -38,6 +38,21 @@ need_npm() {
     command -v npm >/dev/null || need_packages nodejs npm
 }
 
+# Prometheus' checker of metrics, out of Debian's package; the package itself would start a server.
+need_promtool() { # directory
+    local dir
+    [ ! -x "$1/promtool" ] || return 0
+    say "fetching promtool from Debian's package prometheus"
+    dir=$(mktemp -d)
+    if ! (cd "$dir" && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb files); then
+        rm -rf "$dir"
+        die "Debian's package prometheus could not be fetched (apt-get update first?)"
+    fi
+    mkdir -p "$1"
+    mv "$dir/files/usr/bin/promtool" "$1/promtool"
+    rm -rf "$dir"
+}
+
 port_is_free() { # port
     ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "call.h"
 
@@ -68,10 +69,12 @@ static void on_request(void *context, struct http_request *request)
     const char *allowed;
     call->api = api;
     call->request = request;
+    call->begun_ms = clock_mono_ms();
     const char *method = http_method(request);
     const struct route *route =
         find_route(strcmp(method, "HEAD") == 0 ? "GET" : method, http_path(request), call->parameter,
                    sizeof call->parameter, &allowed);
+    call->requested = route;
     if (!route && allowed)
         call_problem(call, 405, "method-not-allowed", "This method is not for this path", allowed, NULL);
     else if (!route)
@@ -113,6 +116,7 @@ struct api *api_start(const struct api_config *config, struct err *err)
 {
     struct api *api = mem_alloc(sizeof *api);
     api->config = *config;
+    api->traffic = traffic_new(routes, sizeof routes / sizeof routes[0]);
     api->calls = queue_new(CALLS_MAX);
     if (start_readers(api, err))
         api->http = http_start(config->listen, on_request, api, err);
@@ -146,6 +150,7 @@ void api_stop(struct api *api)
     for (int i = 0; i < api->readers_n; i++)
         pthread_join(api->readers[i], NULL);
     queue_free(api->calls);
+    traffic_free(api->traffic);
     free(api->readers);
     free(api);
 }

@@ -10,10 +10,16 @@
 
 #define PROBLEM_MAX (64u * 1024)
 
+static void count(const struct call *call, int status)
+{
+    traffic_count(call->api->traffic, call->requested, status, clock_mono_ms() - call->begun_ms);
+}
+
 static void finish(struct call *call, int status, const char *type, struct buf *body, const char *header,
                    const char *value)
 {
     struct http_header headers[] = {{"Cache-Control", "no-store"}, {header, value}};
+    count(call, status);
     http_answer(call->request, status, type, body, headers, value ? 2 : 1);
     arena_free(&call->arena);
     free(call);
@@ -37,6 +43,7 @@ void call_file(struct call *call, const char *content_type, const void *data, si
     bool same = known && strcmp(known, etag) == 0;
     struct http_header all[HTTP_HEADERS_MAX] = {{"ETag", etag}};
     memcpy(all + 1, headers, headers_n * sizeof *headers);
+    count(call, same ? 304 : 200);
     http_answer_constant(call->request, same ? 304 : 200, content_type, data, same ? 0 : len, all, headers_n + 1);
     arena_free(&call->arena);
     free(call);

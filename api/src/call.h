@@ -11,11 +11,13 @@
 #include "base/queue.h"
 #include "http.h"
 #include "store/store.h"
+#include "traffic.h"
 
 struct api {
     struct api_config config;
     struct http_server *http;
     _Atomic(struct engine *) engine;
+    struct traffic *traffic;
     struct queue *calls; /* for the readers */
     pthread_t *readers;
     int readers_n;
@@ -30,7 +32,9 @@ struct reader {
 struct call {
     struct api *api;
     struct http_request *request;
-    const struct route *route;
+    const struct route *route;     /* what runs now */
+    const struct route *requested; /* NULL: nothing is at that path */
+    int64_t begun_ms;
     char parameter[80]; /* what stands in the path for {} */
     struct arena arena;
     struct reader *reader; /* NULL on a server thread */

@@ -1,5 +1,4 @@
-#include <inttypes.h>
-
+#include "base/metric.h"
 #include "call.h"
 
 void health_live(struct call *call)
@@ -36,25 +35,22 @@ void health_ready(struct call *call)
     call_json(call, ready ? 200 : 503, &body, NULL);
 }
 
-/* Prometheus text format, version 0.0.4. */
+#define METRICS_MAX (64u * 1024 * 1024)
+
 void health_metrics(struct call *call)
 {
-    bool running;
-    struct engine_health health = read_health(call, &running);
-    const struct {
-        const char *name, *help;
-        uint64_t value;
-    } counters[] = {
-        {"saga_started_total", "Sagas accepted by this process", health.started},
-        {"saga_ended_total", "Sagas that ended in this process", health.ended},
-        {"saga_replies_total", "Messages consumed from the reply topic", health.replies},
-        {"saga_dead_letters_total", "Messages moved to the dead-letter topic", health.dead_letters},
-        {"saga_set_aside_total", "Items that the database refused for good", health.set_aside},
-        {"saga_published_total", "Outbox rows acknowledged by Kafka", health.published},
-    };
-    struct buf body = buf_new(8192);
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        buf_printf(&body, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", counters[i].name, counters[i].help,
-                   counters[i].name, counters[i].name, counters[i].value);
-    call_text(call, 200, "text/plain; version=0.0.4", &body);
+    struct engine *engine = atomic_load(&call->api->engine);
+    struct buf body = buf_new(METRICS_MAX);
+    metric_family(&body, "saga_build_info", "gauge", "Always 1; the labels tell the program's version.");
+    metric_value(&body, "saga_build_info", METRIC_LABELS({"version", SAGA_VERSION}), 1);
+    if (engine)
+        engine_metrics(engine, &body);
+    traffic_write(call->api->traffic, &body);
+    metric_process(&body);
+    if (body.failed) {
+        buf_free(&body);
+        call_problem(call, 500, "answer-too-large", "The answer is too large", "there are too many definitions and steps", NULL);
+        return;
+    }
+    call_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }

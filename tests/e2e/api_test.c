@@ -314,6 +314,63 @@ START_TEST(one_trace_goes_through_the_logs_of_all_processes)
 }
 END_TEST
 
+static void run_promtool(const char *metrics)
+{
+    char *said = process_log_path(world.name, "promtool"), *command = mem_printf(SAGA_PROMTOOL " check metrics >%s 2>&1", said);
+    FILE *tool = popen(command, "w");
+    ck_assert_ptr_nonnull(tool);
+    ck_assert_int_eq(fputs(metrics, tool) >= 0, 1);
+    ck_assert_msg(pclose(tool) == 0, "promtool (fetched by ./run test): see %s", said);
+    free(command);
+    free(said);
+}
+
+static void start_and_wait(const char *input, const char *state)
+{
+    char *body = start_body("order", input);
+    struct answer answer = world_post(&world, "/v1/sagas?wait=20s", body);
+    ck_assert_str_eq(text(answer.body, "state"), state);
+    answer_free(&answer);
+    free(body);
+}
+
+START_TEST(metrics_count_what_happened_and_promtool_finds_nothing)
+{
+    static const char *const lines[] = {
+        "saga_started_total{definition=\"order\"} 2", "saga_completed_total{definition=\"order\"} 1",
+        "saga_compensated_total{definition=\"order\"} 1", "saga_stalled_total{definition=\"order\"} 0",
+        "saga_duration_seconds_count{definition=\"order\",state=\"COMPLETED\"} 1",
+        "saga_duration_seconds_bucket{definition=\"order\",state=\"COMPENSATED\",le=\"+Inf\"} 1",
+        "saga_step_duration_seconds_count{definition=\"order\",step=\"charge_payment\",kind=\"action\"} 2",
+        "saga_step_duration_seconds_count{definition=\"order\",step=\"charge_payment\",kind=\"compensation\"} 1",
+        "saga_retries_total{definition=\"order\",step=\"charge_payment\",kind=\"action\"} 0",
+        "saga_replies_total 8", "saga_dead_letters_total{message=\"reply\"} 0",
+        "saga_engine_batch_items_sum{batch=\"starts\"} 2", "saga_engine_batch_items_sum{batch=\"replies\"} 8",
+        "saga_relay_published_total 8", "saga_healthy{check=\"relay\"} 1",
+        "saga_http_requests_total{method=\"POST\",route=\"/v1/sagas\",status=\"201\"} 2",
+        "saga_http_requests_total{method=\"GET\",route=\"/v1/sagas/{}\",status=\"404\"} 1",
+        "saga_http_requests_total{method=\"\",route=\"\",status=\"404\"} 1"};
+    world_open(&world);
+    world_start_all(&world);
+    start_and_wait(good_input, "COMPLETED");
+    start_and_wait("{\"sku\":\"book\",\"qty\":2,\"account\":\"alice\",\"amount\":1999,\"country\":\"XX\",\"address\":\"a\"}",
+                   "COMPENSATED");
+    check_problem(world_get(&world, "/v1/sagas/0197c0de-0000-7000-8000-00000000000a"), "no saga", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/nothing"), "no route", 404, "not-found", NULL);
+    struct answer answer = world_get(&world, "/metrics");
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_int_eq(strncmp(answer.type, "text/plain; version=0.0.4", 25), 0);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char *line = mem_printf("\n%s\n", lines[i]);
+        ck_assert_msg(strstr(answer.text, line) != NULL, "no %s in %s", lines[i], answer.text);
+        free(line);
+    }
+    run_promtool(answer.text);
+    answer_free(&answer);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(it_listens_and_says_so_while_kafka_is_away)
 {
     static const char *const nowhere[] = {"--kafka-brokers", "127.0.0.1:1", NULL};
@@ -336,6 +393,7 @@ static const TTest **const tests[] = {
     &an_idempotency_key_starts_one_saga,
     &a_saga_is_cancelled_once,
     &one_trace_goes_through_the_logs_of_all_processes,
+    &metrics_count_what_happened_and_promtool_finds_nothing,
     &it_listens_and_says_so_while_kafka_is_away,
     NULL,
 };

@@ -247,7 +247,8 @@ struct answer world_call(struct world *world, const char *method, const char *pa
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     struct err err;
     answer.status = (int)status;
-    answer.body = json_read(buf_text(&out), out.len, &err);
+    answer.text = mem_strdup(buf_text(&out));
+    answer.body = json_read(answer.text, out.len, &err);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     buf_free(&out);
@@ -268,7 +269,9 @@ struct answer world_post(struct world *world, const char *path, const char *body
 void answer_free(struct answer *answer)
 {
     json_decref(answer->body);
+    free(answer->text);
     answer->body = NULL;
+    answer->text = NULL;
 }
 
 int64_t world_number(struct pg *pg, const struct pg_statement *statement)

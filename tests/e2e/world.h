@@ -41,6 +41,7 @@ struct answer {
     char type[80];       /* Content-Type */
     char location[120];  /* Location */
     char allow[40];
+    char *text;
     json_t *body;        /* NULL: not JSON */
 };
 /* `content_type` NULL: application/json when there is a body. `key` is an Idempotency-Key or NULL. Free with answer_free. */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/metric.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "relay/relay.h"
@@ -18,6 +19,13 @@
 enum origin { FROM_PULL, FROM_HAND };
 
 struct row;
+
+/* What it counts; written by the relay's thread, read by any. */
+struct counts {
+    pthread_mutex_t lock;
+    struct histogram handed_times; /* from the beginning of the transaction to the broker's acknowledgement */
+    struct histogram round_rows, round_times;
+};
 
 /* One round's rows, and what the next one has to know. The relay thread's own. */
 struct pull {
@@ -41,6 +49,7 @@ struct relay {
     atomic_bool stopping;
     atomic_bool healthy;
     atomic_ullong published, dead, failed;
+    struct counts counts;
     struct settle settle;
     pthread_rwlock_t producer_lock; /* against its renewal while other threads send */
 
@@ -56,6 +65,11 @@ void relay_log_published(const struct wire_message *message);
 
 /* Serves the producer until it has something else to do. */
 #define PUSH_MS 10
+
+void counts_open(struct counts *counts);
+void counts_close(struct counts *counts);
+void counts_handed(struct counts *counts, int64_t us);
+void counts_round(struct counts *counts, size_t rows, int64_t us);
 
 void pull_open(struct pull *pull);
 void pull_close(struct pull *pull);

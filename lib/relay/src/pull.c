@@ -327,6 +327,7 @@ bool pull_round(struct relay *relay, bool *more, struct err *err)
 {
     struct pull *pull = &relay->pull;
     size_t limit = pull->limit;
+    int64_t begun_us = clock_mono_us();
     arena_reset(&pull->arena);
     pull->rows_n = 0;
     if (!claim(relay, err))
@@ -335,6 +336,8 @@ bool pull_round(struct relay *relay, bool *more, struct err *err)
     send_all(relay);
     fault_point("relay.acknowledged");
     close_round(relay);
+    if (pull->rows_n)
+        counts_round(&relay->counts, pull->rows_n, clock_mono_us() - begun_us);
     const struct err *failure = first_failure(pull);
     if (failure)
         *err = *failure;

@@ -35,8 +35,11 @@ void relay_log_published(const struct wire_message *message)
 static void report_handed(struct relay *relay, struct handed *handed, const struct kafka_record *record, const struct err *err)
 {
     const struct relay_events *events = &relay->config.events;
-    bool late = events->released_late && clock_mono_ms() - handed->begun_ms > relay->config.late_ms;
+    int64_t took_ms = clock_mono_ms() - handed->begun_ms;
+    bool late = events->released_late && took_ms > relay->config.late_ms;
     atomic_fetch_add(err ? &relay->failed : &relay->published, 1);
+    if (!err)
+        counts_handed(&relay->counts, took_ms * 1000);
     if (!err && (late || log_enabled(LOG_DEBUG))) {
         struct wire_message message;
         kafka_record_message(record, &message);
@@ -200,6 +203,7 @@ static void free_parts(struct relay *relay)
 {
     kafka_producer_free(relay->producer); /* its last reports go to `settle` */
     settle_close(&relay->settle);
+    counts_close(&relay->counts);
     pthread_rwlock_destroy(&relay->producer_lock);
     pg_free(relay->pg);
     pull_close(&relay->pull);
@@ -213,6 +217,7 @@ struct relay *relay_start(const struct relay_config *config, struct err *err)
     relay->config = *config;
     relay->config.poll_ms = config->poll_ms ? config->poll_ms : IDLE_POLL_MS;
     relay->wake_fd = wake_new();
+    counts_open(&relay->counts);
     settle_open(&relay->settle);
     pull_open(&relay->pull);
     pthread_rwlock_init(&relay->producer_lock, NULL);

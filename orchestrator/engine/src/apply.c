@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "live.h"
 #include "saga_log.h"
+#include "tally.h"
 
 #define STALE_TRIES 5
 
@@ -107,6 +108,7 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
             hand_over(engine, &changes[i], begun_ms);
         watches_changed(engine, changes[i].saga);
         saga_log(changes[i].saga, changes[i].history);
+        tally_saga(engine->tally, changes[i].saga, changes[i].history);
         if (changes[i].saga->wake_ms)
             timers_hint(engine, changes[i].saga->wake_ms);
     }

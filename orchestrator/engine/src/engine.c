@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/wake.h"
 #include "live.h"
+#include "tally.h"
 
 #define STARTS_MAX 20000
 #define REPORTS_MAX 10000
@@ -86,6 +88,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->timers_fd = wake_new();
     engine->watches_fd = wake_new();
     engine->live = live_new(LIVE_BYTES_MAX);
+    engine->tally = tally_new();
     pthread_mutex_init(&engine->watches_lock, NULL);
     atomic_store(&engine->intake_healthy, true);
     atomic_store(&engine->replies_healthy, true);
@@ -129,6 +132,7 @@ void engine_free(struct engine *engine)
     queue_free(engine->starts);
     queue_free(engine->happened);
     live_free(engine->live);
+    tally_free(engine->tally);
     pthread_mutex_destroy(&engine->watches_lock);
     close(engine->timers_fd);
     close(engine->watches_fd);
@@ -160,5 +164,44 @@ void engine_health(struct engine *engine, struct engine_health *health)
         .replies = atomic_load(&engine->replies),
         .dead_letters = atomic_load(&engine->dead_letters),
         .set_aside = atomic_load(&engine->set_aside),
-        .published = relay.published};
+        .published = relay.published,
+        .unpublishable = relay.dead};
+}
+
+static void write_counters(const struct engine_health *health, struct buf *out)
+{
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } counters[] = {
+        {"saga_replies_total", "Messages consumed from the reply topic.", health->replies},
+        {"saga_set_aside_total", "Items that the database refused for good.", health->set_aside},
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        metric_family(out, counters[i].name, "counter", counters[i].help);
+        metric_value(out, counters[i].name, NULL, (double)counters[i].value);
+    }
+}
+
+static void write_checks(const struct engine_health *health, struct buf *out)
+{
+    metric_family(out, "saga_healthy", "gauge", "Whether this process reaches what it needs: 1 or 0.");
+    metric_value(out, "saga_healthy", METRIC_LABELS({"check", "database"}), health->database);
+    metric_value(out, "saga_healthy", METRIC_LABELS({"check", "replies"}), health->consuming);
+    metric_value(out, "saga_healthy", METRIC_LABELS({"check", "relay"}), health->relaying);
+}
+
+void engine_metrics(struct engine *engine, struct buf *out)
+{
+    struct engine_health health;
+    engine_health(engine, &health);
+    tally_write(engine->tally, out);
+    write_counters(&health, out);
+    write_checks(&health, out);
+    metric_family(out, "saga_dead_letters_total", "counter", "Messages moved to the dead-letter topic: replies, and commands that Kafka never takes.");
+    metric_value(out, "saga_dead_letters_total", METRIC_LABELS({"message", "reply"}), (double)health.dead_letters);
+    if (!engine->relay)
+        return;
+    metric_value(out, "saga_dead_letters_total", METRIC_LABELS({"message", "command"}), (double)health.unpublishable);
+    relay_metrics(engine->relay, out);
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "tally.h"
 
 #define WAIT_MS 500
 #define LOOK_TRIES 10
@@ -296,6 +297,14 @@ static void process(struct batch *batch)
         settle_all(batch, START_UNAVAILABLE, "the database is not available");
 }
 
+static void process_measured(struct batch *batch)
+{
+    size_t n = batch->n;
+    int64_t begun_us = clock_mono_us();
+    process(batch);
+    tally_batch(batch->applier->engine->tally, TALLY_STARTS, n, clock_mono_us() - begun_us);
+}
+
 static bool has_key(const struct batch *batch, const char *key)
 {
     for (size_t i = 0; i < batch->n && key; i++) {
@@ -337,7 +346,7 @@ void *intake_run(void *argument)
         size_t left_n;
         fill(batch, taken, n, left, &left_n);
         if (batch->n)
-            process(batch);
+            process_measured(batch);
         memcpy(taken, left, left_n * sizeof left[0]);
         n = left_n;
     }

@@ -15,6 +15,7 @@
 #define WATCH_BUCKETS 4096
 
 struct live;
+struct tally;
 
 struct engine {
     struct engine_config config;
@@ -22,6 +23,7 @@ struct engine {
     atomic_bool stopping;
     struct relay *relay; /* NULL: another process has it */
     struct live *live;
+    struct tally *tally;
 
     pthread_t replies_thread, timers_thread, intake_thread, watches_thread;
     bool replies_run, timers_run, intake_run, watches_run;

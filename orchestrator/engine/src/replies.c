@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "service/carrier.h"
+#include "tally.h"
 #include "wire/label.h"
 
 #define RECEIVE_MS 500
@@ -150,6 +151,7 @@ static bool process(struct batch *batch)
 {
     struct engine *engine = batch->applier->engine;
     struct carrier carrier = {batch, attempt, set_aside, "replies", is_stopping, &engine->replies_healthy};
+    int64_t begun_us = clock_mono_us();
     parse(batch);
     if (!carrier_carry(&carrier, batch->happenings_n))
         return false;
@@ -163,6 +165,7 @@ static bool process(struct batch *batch)
         relay_wake(engine->relay);
     atomic_fetch_add(&engine->dead_letters, faults);
     atomic_fetch_add(&engine->replies, batch->records_n);
+    tally_batch(engine->tally, TALLY_REPLIES, batch->records_n, clock_mono_us() - begun_us);
     return true;
 }
 

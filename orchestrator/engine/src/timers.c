@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/wake.h"
 #include "service/carrier.h"
+#include "tally.h"
 
 #define LOOK_EVERY_MS 1000
 #define PUT_OFF_MS 60000 /* what cannot be woken is left alone for so long */
@@ -209,7 +210,9 @@ static int64_t turn(struct engine *engine, struct batch *batch)
     atomic_store(&engine->timers_healthy, known);
     if (!known)
         log_line(LOG_DEBUG, "engine.timers_blind", LOG_ERR(&err));
-    carrier_carry(&carrier, batch->n);
+    int64_t begun_us = clock_mono_us();
+    if (carrier_carry(&carrier, batch->n) && batch->n)
+        tally_batch(engine->tally, TALLY_TIMERS, batch->n, clock_mono_us() - begun_us);
     finish_reports(batch);
     return next_ms;
 }

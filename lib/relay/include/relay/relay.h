@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/uuid.h"
 #include "wire/wire.h"
@@ -57,5 +58,7 @@ void relay_stop(struct relay *relay);
 void relay_free(struct relay *relay);
 /* Any thread. */
 void relay_stats(struct relay *relay, struct relay_stats *stats);
+/* The same and more in the form of base/metric.h. Any thread. */
+void relay_metrics(struct relay *relay, struct buf *out);
 
 #endif

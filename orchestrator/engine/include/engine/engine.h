@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/uuid.h"
 #include "core/machine.h"
@@ -117,8 +118,11 @@ struct engine_health {
     bool database;   /* the last batch of every thread reached it */
     bool consuming;  /* replies are consumed: the consumer has its partitions, or another member all of them */
     bool relaying;
-    uint64_t started, ended, replies, dead_letters, set_aside, published;
+    uint64_t started, ended, replies, dead_letters, set_aside, published, unpublishable;
 };
+/* Any thread. */
 void engine_health(struct engine *engine, struct engine_health *health);
+/* What this process has counted since it began, its relay included, in the form of base/metric.h. Any thread. */
+void engine_metrics(struct engine *engine, struct buf *out);
 
 #endif

@@ -1,0 +1,25 @@
+/* What the engine counts: sagas and steps by definition, batches by the thread that carried them. Kept in memory since the
+ * process began; a crash forgets it, as metrics do. Any thread. */
+#ifndef ENGINE_TALLY_H
+#define ENGINE_TALLY_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "core/machine.h"
+
+struct tally;
+
+enum tally_batch { TALLY_STARTS, TALLY_REPLIES, TALLY_TIMERS, TALLY_BATCHES_N };
+
+struct tally *tally_new(void);
+void tally_free(struct tally *tally);
+
+/* A saga as it was just committed, with what was added to its history. */
+void tally_saga(struct tally *tally, const struct saga *saga, const struct history_entry *history);
+/* A batch of `n` items that took `us` microseconds, its commit included. */
+void tally_batch(struct tally *tally, enum tally_batch kind, size_t n, int64_t us);
+/* All of it as metrics. */
+void tally_write(struct tally *tally, struct buf *out);
+
+#endif
