@@ -2,7 +2,9 @@
  * inside, so another one beside it only adds hands. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "presence/presence.h"
 #include "relay/relay.h"
 #include "service/service.h"
 #include "wire/wire.h"
@@ -27,6 +29,43 @@ static const struct conf_option options[] = {
 };
 static const struct conf_spec spec = {"saga-relay", "publishes the rows of an outbox table to Kafka", NULL, NULL, options};
 
+static void log_stats(const struct relay_stats *stats)
+{
+    log_line(LOG_INFO, "stats", LOG_INT("published", stats->published), LOG_INT("dead", stats->dead),
+             LOG_INT("failed", stats->failed), LOG_BOOL("healthy", stats->healthy));
+}
+
+/* The orchestrator's schema has a place to say that it lives; a service's has not. */
+static void say(struct pg *pg, const struct presence *presence, bool healthy, bool leaves)
+{
+    struct err err;
+    bool wanted = false, ok = presence_wanted(pg, &wanted, &err);
+    if (ok && wanted)
+        ok = leaves ? presence_leave(pg, presence, &err) : presence_say(pg, presence, healthy, &err);
+    if (!ok)
+        log_line(LOG_DEBUG, "presence_blind", LOG_ERR(&err)); /* the relay itself says that it waits */
+}
+
+static void serve(struct relay *relay, const struct options *o)
+{
+    struct pg *pg = pg_new(o->database_url, o->schema, "saga-relay presence", PG_ADHOC);
+    struct presence presence;
+    struct relay_stats stats = {.healthy = true};
+    int64_t logged_ms = clock_mono_ms();
+    presence_init(&presence, "saga-relay", "relay");
+    do {
+        relay_stats(relay, &stats);
+        say(pg, &presence, stats.healthy, false);
+        if (clock_mono_ms() - logged_ms >= STATS_EVERY_MS) {
+            log_stats(&stats);
+            logged_ms = clock_mono_ms();
+        }
+    } while (!service_wait(PRESENCE_EVERY_MS));
+    if (stats.healthy)
+        say(pg, &presence, true, true);
+    pg_free(pg);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {0};
@@ -48,12 +87,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     log_line(LOG_INFO, "started", LOG_STR("schema", o.schema), LOG_STR("brokers", o.kafka.brokers));
-    while (!service_wait(STATS_EVERY_MS)) {
-        struct relay_stats stats;
-        relay_stats(relay, &stats);
-        log_line(LOG_INFO, "stats", LOG_INT("published", stats.published), LOG_INT("dead", stats.dead),
-                 LOG_INT("failed", stats.failed), LOG_BOOL("healthy", stats.healthy));
-    }
+    serve(relay, &o);
     relay_free(relay);
     log_line(LOG_INFO, "stopped", LOG_STR("schema", o.schema));
     return EXIT_SUCCESS;

@@ -47,6 +47,7 @@ static const struct conf_spec spec = {"saga-orchestrator", "runs sagas on Postgr
 
 struct roles {
     bool api, engine, relay;
+    char text[64];
 };
 
 static bool read_roles(const struct conf_list *list, struct roles *roles, struct err *err)
@@ -60,6 +61,10 @@ static bool read_roles(const struct conf_list *list, struct roles *roles, struct
             return err_set(err, ERR_FATAL, "--roles: '%s' is not api, engine or relay", list->items[i]);
         *role = true;
     }
+    snprintf(roles->text, sizeof roles->text, "%s%s%s", roles->api ? "api," : "", roles->engine ? "engine," : "",
+             roles->relay ? "relay," : "");
+    if (*roles->text)
+        roles->text[strlen(roles->text) - 1] = '\0';
     return true;
 }
 
@@ -95,7 +100,8 @@ static bool start_engine(void *context, struct err *err)
     struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->kafka.brokers,
                                    .prefix = o->kafka.prefix, .instance = o->member.instance, .partitions = o->member.partitions,
                                    .fetch_wait_ms = o->member.fetch_wait_ms,
-                                   .with_engine = p->roles.engine, .with_relay = p->roles.relay};
+                                   .with_engine = p->roles.engine, .with_relay = p->roles.relay,
+                                   .roles = p->roles.text};
     p->engine = engine_start(&config, err);
     return p->engine != NULL;
 }

@@ -346,7 +346,7 @@ START_TEST(metrics_count_what_happened_and_promtool_finds_nothing)
         "saga_retries_total{definition=\"order\",step=\"charge_payment\",kind=\"action\"} 0",
         "saga_replies_total 8", "saga_dead_letters_total{message=\"reply\"} 0",
         "saga_engine_batch_items_sum{batch=\"starts\"} 2", "saga_engine_batch_items_sum{batch=\"replies\"} 8",
-        "saga_relay_published_total 8", "saga_healthy{check=\"relay\"} 1",
+        "saga_relay_published_total 8", "saga_live{state=\"STALLED\"} 0", "saga_healthy{check=\"relay\"} 1",
         "saga_http_requests_total{method=\"POST\",route=\"/v1/sagas\",status=\"201\"} 2",
         "saga_http_requests_total{method=\"GET\",route=\"/v1/sagas/{}\",status=\"404\"} 1",
         "saga_http_requests_total{method=\"\",route=\"\",status=\"404\"} 1"};

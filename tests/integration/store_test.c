@@ -1,9 +1,11 @@
 /* orchestrator/store on a real PostgreSQL: sagas survive the way to the database and back. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "presence/presence.h"
 #include "servers.h"
 #include "store/store.h"
 #include "suite.h"
@@ -373,6 +375,100 @@ START_TEST(of_two_who_change_a_saga_one_is_refused)
 }
 END_TEST
 
+static struct store_minute minute_of(int64_t at_ms, const char *definition, int64_t completed, uint64_t *durations)
+{
+    return (struct store_minute){.minute_ms = at_ms, .definition = definition, .started = 10, .completed = completed,
+                                 .compensated = 2, .stalled = 1, .durations = durations};
+}
+
+START_TEST(minutes_are_those_of_all_processes_and_replace_what_was_put_before)
+{
+    struct uuid one = uuid_v7(), two = uuid_v7();
+    int64_t now_ms = clock_real_ms() / 60000 * 60000;
+    uint64_t durations[HISTOGRAM_BOUNDS_MAX + 1] = {[3] = 5};
+    struct store_minute first[] = {minute_of(now_ms, "a", 1, durations), minute_of(now_ms, "b", 3, durations),
+                                   minute_of(now_ms - 60000, "a", 4, durations),
+                                   minute_of(now_ms - 25 * 3600 * 1000, "a", 100, durations)};
+    struct store_minute again = minute_of(now_ms, "a", 7, durations), other = minute_of(now_ms, "a", 20, durations), *out;
+    struct histogram sum = {.shape = &histogram_fine};
+    size_t n;
+    open_store();
+    OK(store_put_minutes(pg, &one, first, 4, &err));
+    OK(store_put_minutes(pg, &one, &again, 1, &err));
+    OK(store_put_minutes(pg, &two, &other, 1, &err));
+    OK(store_get_minutes(pg, &arena, 1, &out, &n, &sum, &err));
+    ck_assert_uint_eq(n, 2); /* the old one is forgotten */
+    ck_assert_int_eq(out[0].minute_ms, now_ms - 60000);
+    ck_assert_int_eq(out[0].completed, 4);
+    ck_assert_int_eq(out[1].minute_ms, now_ms);
+    ck_assert_int_eq(out[1].completed, 7 + 3 + 20);
+    ck_assert_int_eq(out[1].started, 30);
+    ck_assert_int_eq(out[1].stalled, 3);
+    ck_assert_uint_eq(sum.counts[3], 20);
+    ck_assert_uint_eq(sum.counts[2], 0);
+    close_store();
+}
+END_TEST
+
+START_TEST(gauges_count_what_lives_and_what_waits)
+{
+    struct store_gauges gauges;
+    open_store();
+    put_definition("1s", 1, true);
+    OK(store_gauges(pg, &gauges, &err));
+    ck_assert_int_eq(gauges.running + gauges.compensating + gauges.stalled + gauges.outbox_rows + gauges.outbox_oldest_ms, 0);
+    for (int i = 0; i < 3; i++) {
+        struct store_change change = start(new_saga(), clock_real_ms(), NULL);
+        struct uuid id = change.saga->id;
+        OK(save(&change, 1));
+        struct saga *saga = load_one(&id);
+        if (i) {
+            change = apply(saga, &(struct event){.type = EVENT_CANCEL}, clock_real_ms());
+            OK(save(&change, 1));
+        }
+    }
+    OK(store_gauges(pg, &gauges, &err));
+    ck_assert_int_eq(gauges.running, 1);
+    ck_assert_int_eq(gauges.compensating, 2);
+    ck_assert_int_eq(gauges.stalled, 0);
+    ck_assert_int_eq(gauges.outbox_rows, 3);
+    ck_assert_int_ge(gauges.outbox_oldest_ms, 0);
+    close_store();
+}
+END_TEST
+
+START_TEST(processes_say_that_they_live)
+{
+    static const struct pg_statement age = {"age", "UPDATE process SET seen_at = now() - interval '1 minute' WHERE roles = 'engine'"};
+    static const struct pg_statement bury = {"bury", "UPDATE process SET seen_at = now() - interval '2 hours' WHERE roles = 'api'"};
+    struct presence presences[3];
+    static const char *const roles[] = {"relay", "engine", "api"};
+    struct store_process *out;
+    size_t n;
+    bool wanted = false;
+    open_store();
+    OK(presence_wanted(pg, &wanted, &err));
+    ck_assert(wanted);
+    for (int i = 0; i < 3; i++) {
+        presence_init(&presences[i], "saga-test", roles[i]);
+        OK(presence_say(pg, &presences[i], true, &err));
+    }
+    OK(presence_say(pg, &presences[0], false, &err));
+    OK(pg_call(pg, &age, NULL, NULL, &err));
+    OK(pg_call(pg, &bury, NULL, NULL, &err));
+    OK(store_get_processes(pg, &arena, &out, &n, &err));
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(out[0].roles, "relay");
+    ck_assert(out[0].live && !out[0].healthy && out[0].pid == getpid() && *out[0].host);
+    ck_assert_str_eq(out[1].roles, "engine");
+    ck_assert(!out[1].live && out[1].healthy);
+    OK(presence_leave(pg, &presences[0], &err));
+    OK(store_get_processes(pg, &arena, &out, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    close_store();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &definitions_have_versions,
     &a_saga_survives_the_way_to_the_database_and_back,
@@ -382,6 +478,9 @@ static const TTest **const tests[] = {
     &a_lost_transaction_writes_nothing,
     &a_command_that_may_have_been_sent_is_not_withdrawn,
     &of_two_who_change_a_saga_one_is_refused,
+    &minutes_are_those_of_all_processes_and_replace_what_was_put_before,
+    &gauges_count_what_lives_and_what_waits,
+    &processes_say_that_they_live,
     NULL,
 };
 static const struct suite_case cases[] = {{"store", tests, 60}};

@@ -27,6 +27,25 @@ START_TEST(a_value_is_counted_in_all_buckets_from_its_own_up)
 }
 END_TEST
 
+START_TEST(quantiles_are_as_near_as_the_buckets)
+{
+    struct histogram histogram = {.shape = &histogram_fine};
+    ck_assert_double_eq(histogram_quantile(&histogram, 0.5), -1);
+    for (size_t i = 1; i < histogram_fine.bounds_n; i++) {
+        ck_assert_int_gt(histogram_fine.bounds[i], histogram_fine.bounds[i - 1]);
+        ck_assert(i < 12 || (double)histogram_fine.bounds[i] < 1.43 * (double)histogram_fine.bounds[i - 1]);
+    }
+    ck_assert_uint_le(histogram_fine.bounds_n, HISTOGRAM_BOUNDS_MAX);
+    for (int64_t ms = 1; ms <= 1000; ms++)
+        histogram_observe(&histogram, ms);
+    ck_assert_double_eq_tol(histogram_quantile(&histogram, 0.5), 500, 5);
+    ck_assert_double_eq_tol(histogram_quantile(&histogram, 0.99), 990, 40);
+    ck_assert_double_eq_tol(histogram_quantile(&histogram, 0.001), 1, 0.01);
+    histogram_observe(&histogram, INT64_MAX / 2);
+    ck_assert_double_eq(histogram_quantile(&histogram, 1), (double)histogram_fine.bounds[histogram_fine.bounds_n - 1]);
+}
+END_TEST
+
 START_TEST(values_and_labels_are_written_exactly)
 {
     struct buf out = buf_new(8192);
@@ -64,6 +83,7 @@ END_TEST
 
 static const TTest **const tests[] = {
     &a_value_is_counted_in_all_buckets_from_its_own_up,
+    &quantiles_are_as_near_as_the_buckets,
     &values_and_labels_are_written_exactly,
     &the_process_tells_of_itself,
     NULL,

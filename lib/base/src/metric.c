@@ -16,6 +16,10 @@
 
 SHAPE(histogram_durations, 1e3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 3600000);
 SHAPE(histogram_short_durations, 1e6, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 10000000);
+SHAPE(histogram_fine, 1e3, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096,
+      5793, 8192, 11585, 16384, 23170, 32768, 46341, 65536, 92682, 131072, 185364, 262144, 370728, 524288, 741455,
+      1048576, 1482910, 2097152, 2965821, 4194304, 5931642, 8388608, 11863283, 16777216, 23726566, 33554432,
+      47453133, 67108864, 94906266, 134217728, 189812531, 268435456, 379625062, 536870912);
 SHAPE(histogram_sizes, 1, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000);
 
 void histogram_observe(struct histogram *histogram, int64_t value)
@@ -26,6 +30,31 @@ void histogram_observe(struct histogram *histogram, int64_t value)
         i++;
     histogram->counts[i]++;
     histogram->sum += value;
+}
+
+static uint64_t count_all(const struct histogram *histogram)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i <= histogram->shape->bounds_n; i++)
+        count += histogram->counts[i];
+    return count;
+}
+
+double histogram_quantile(const struct histogram *histogram, double q)
+{
+    const struct histogram_shape *shape = histogram->shape;
+    double rank = q * (double)count_all(histogram), below = 0;
+    if (rank <= 0)
+        return -1;
+    for (size_t i = 0; i < shape->bounds_n; i++) {
+        double here = (double)histogram->counts[i];
+        if (here > 0 && below + here >= rank) {
+            double low = i ? (double)shape->bounds[i - 1] : 0;
+            return low + ((double)shape->bounds[i] - low) * (rank - below) / here;
+        }
+        below += here;
+    }
+    return (double)shape->bounds[shape->bounds_n - 1];
 }
 
 void metric_family(struct buf *out, const char *name, const char *type, const char *help)

@@ -71,7 +71,8 @@ static bool start_threads(struct engine *engine, struct err *err)
 {
     if (!start_thread(&engine->watches_thread, &engine->watches_run, watches_run, engine, err) ||
         !start_thread(&engine->intake_thread, &engine->intake_run, intake_run, engine, err) ||
-        !start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err))
+        !start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err) ||
+        !start_thread(&engine->pulse_thread, &engine->pulse_run, pulse_run, engine, err))
         return false;
     return !engine->config.with_engine ||
            start_thread(&engine->replies_thread, &engine->replies_run, replies_run, engine, err);
@@ -87,9 +88,11 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->happened = queue_new(REPORTS_MAX);
     engine->timers_fd = wake_new();
     engine->watches_fd = wake_new();
+    engine->pulse_fd = wake_new();
     engine->live = live_new(LIVE_BYTES_MAX);
     engine->tally = tally_new();
     pthread_mutex_init(&engine->watches_lock, NULL);
+    pthread_mutex_init(&engine->gauges_lock, NULL);
     atomic_store(&engine->intake_healthy, true);
     atomic_store(&engine->replies_healthy, true);
     if (make_topics(engine, err) && start_relay(engine, err) && start_threads(engine, err))
@@ -105,7 +108,7 @@ static void join(pthread_t thread, bool running)
         pthread_join(thread, NULL);
 }
 
-/* The intake goes first, so that everything accepted is committed; the relay last, so that it sends what it can. */
+/* The intake goes first, so that everything accepted is committed; the relay behind them, so that it sends what it can. */
 void engine_stop(struct engine *engine)
 {
     if (!engine)
@@ -119,6 +122,9 @@ void engine_stop(struct engine *engine)
     join(engine->timers_thread, engine->timers_run);
     join(engine->watches_thread, engine->watches_run);
     relay_stop(engine->relay);
+    atomic_store(&engine->pulse_stopping, true); /* the last to go counts what the others did */
+    wake_ring(engine->pulse_fd);
+    join(engine->pulse_thread, engine->pulse_run);
 }
 
 void engine_free(struct engine *engine)
@@ -134,8 +140,10 @@ void engine_free(struct engine *engine)
     live_free(engine->live);
     tally_free(engine->tally);
     pthread_mutex_destroy(&engine->watches_lock);
+    pthread_mutex_destroy(&engine->gauges_lock);
     close(engine->timers_fd);
     close(engine->watches_fd);
+    close(engine->pulse_fd);
     free(engine);
 }
 
@@ -191,6 +199,24 @@ static void write_checks(const struct engine_health *health, struct buf *out)
     metric_value(out, "saga_healthy", METRIC_LABELS({"check", "relay"}), health->relaying);
 }
 
+static void write_gauges(struct engine *engine, struct buf *out)
+{
+    pthread_mutex_lock(&engine->gauges_lock);
+    struct store_gauges gauges = engine->gauges;
+    bool known = engine->gauges_known;
+    pthread_mutex_unlock(&engine->gauges_lock);
+    if (!known)
+        return;
+    metric_family(out, "saga_live", "gauge", "Sagas that have not ended, by state; of the whole database, up to 10 s old.");
+    metric_value(out, "saga_live", METRIC_LABELS({"state", "RUNNING"}), (double)gauges.running);
+    metric_value(out, "saga_live", METRIC_LABELS({"state", "COMPENSATING"}), (double)gauges.compensating);
+    metric_value(out, "saga_live", METRIC_LABELS({"state", "STALLED"}), (double)gauges.stalled);
+    metric_family(out, "saga_outbox_rows", "gauge", "Messages in the outbox; of the whole database, up to 10 s old.");
+    metric_value(out, "saga_outbox_rows", NULL, (double)gauges.outbox_rows);
+    metric_family(out, "saga_outbox_oldest_seconds", "gauge", "Age of the oldest message in the outbox; 0: there is none.");
+    metric_value(out, "saga_outbox_oldest_seconds", NULL, (double)gauges.outbox_oldest_ms / 1e3);
+}
+
 void engine_metrics(struct engine *engine, struct buf *out)
 {
     struct engine_health health;
@@ -198,6 +224,7 @@ void engine_metrics(struct engine *engine, struct buf *out)
     tally_write(engine->tally, out);
     write_counters(&health, out);
     write_checks(&health, out);
+    write_gauges(engine, out);
     metric_family(out, "saga_dead_letters_total", "counter", "Messages moved to the dead-letter topic: replies, and commands that Kafka never takes.");
     metric_value(out, "saga_dead_letters_total", METRIC_LABELS({"message", "reply"}), (double)health.dead_letters);
     if (!engine->relay)

@@ -25,8 +25,8 @@ struct engine {
     struct live *live;
     struct tally *tally;
 
-    pthread_t replies_thread, timers_thread, intake_thread, watches_thread;
-    bool replies_run, timers_run, intake_run, watches_run;
+    pthread_t replies_thread, timers_thread, intake_thread, watches_thread, pulse_thread;
+    bool replies_run, timers_run, intake_run, watches_run, pulse_run;
     struct queue *starts;    /* of struct start */
     struct queue *happened;  /* of struct report, from the relay and from operators, for the timers' thread */
     atomic_llong next_wake_ms; /* what the timers' thread sleeps until */
@@ -38,6 +38,12 @@ struct engine {
     bool watches_closed;
     int watches_fd;
 
+    pthread_mutex_t gauges_lock;
+    struct store_gauges gauges; /* as the database had them not long ago */
+    bool gauges_known;
+    atomic_bool pulse_stopping;
+    int pulse_fd;
+
     atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;
     atomic_llong behind_since_ms; /* replies wait since then; 0: they do not */
     atomic_ullong started, ended, replies, dead_letters, set_aside;
@@ -47,6 +53,7 @@ void *replies_run(void *engine);
 void *timers_run(void *engine);
 void *intake_run(void *engine);
 void *watches_run(void *engine);
+void *pulse_run(void *engine);
 
 /* Any thread: the saga ended or stalled. `saga` NULL: how is not known here. */
 void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga);

@@ -17,9 +17,19 @@ struct step_tally {
     struct histogram durations[KINDS_N]; /* of the attempt that brought the verdict */
 };
 
+#define MINUTE_MS 60000
+
+struct minute_tally {
+    int64_t minute; /* since 1970 */
+    uint64_t started, completed, compensated, stalled;
+    struct histogram durations;
+    uint64_t changed; /* tally->changes then */
+};
+
 struct definition_tally {
     struct definition_tally *next, *next_of_all;
     char *name;
+    struct minute_tally minutes[2]; /* the present one and the one before, by its number's parity */
     uint64_t started, completed, compensated, stalled, cancelled;
     struct histogram durations[2]; /* of completed and of compensated ones */
     struct step_tally *steps;
@@ -27,7 +37,9 @@ struct definition_tally {
 
 struct tally {
     pthread_mutex_t lock;
+    uint64_t changes;
     struct definition_tally *definitions[DEFINITION_BUCKETS], *all;
+    size_t definitions_n;
     struct histogram sizes[TALLY_BATCHES_N], times[TALLY_BATCHES_N];
 };
 
@@ -75,6 +87,7 @@ static struct definition_tally *definition_of(struct tally *tally, const char *n
     definition->durations[0].shape = definition->durations[1].shape = &histogram_durations;
     definition->next = *bucket;
     definition->next_of_all = tally->all;
+    tally->definitions_n++;
     return tally->all = *bucket = definition;
 }
 
@@ -110,7 +123,40 @@ static void count_retry(struct definition_tally *definition, const struct saga *
         step_of(definition, saga->definition->steps[entry->step].name)->retries[kind]++;
 }
 
-static void count_entry(struct definition_tally *definition, const struct saga *saga, const struct history_entry *entry)
+/* A clock that was set back counts into the minute at hand. */
+static struct minute_tally *minute_of(struct tally *tally, struct definition_tally *definition, int64_t at_ms)
+{
+    int64_t minute = at_ms / MINUTE_MS;
+    struct minute_tally *out = &definition->minutes[minute & 1];
+    if (minute > out->minute)
+        *out = (struct minute_tally){.minute = minute, .durations = {.shape = &histogram_fine}};
+    out->changed = ++tally->changes;
+    return out;
+}
+
+static void count_saga(struct definition_tally *definition, const struct saga *saga, const struct history_entry *entry,
+                       struct minute_tally *minute)
+{
+    const char *event = entry->event;
+    if (strcmp(event, "saga_started") == 0) {
+        definition->started++;
+        minute->started++;
+    } else if (strcmp(event, "saga_stalled") == 0) {
+        definition->stalled++;
+        minute->stalled++;
+    } else if (strcmp(event, "saga_cancelled") == 0) {
+        definition->cancelled++;
+    } else if (strcmp(event, "saga_completed") == 0 || strcmp(event, "saga_compensated") == 0) {
+        bool completed = saga->state == SAGA_COMPLETED;
+        int64_t took_ms = entry->at_ms - saga->created_ms;
+        (*(completed ? &definition->completed : &definition->compensated))++;
+        (*(completed ? &minute->completed : &minute->compensated))++;
+        histogram_observe(&definition->durations[completed ? 0 : 1], took_ms);
+        histogram_observe(&minute->durations, took_ms);
+    }
+}
+
+static void count_entry(struct tally *tally, struct definition_tally *definition, const struct saga *saga, const struct history_entry *entry)
 {
     const char *event = entry->event;
     if (strcmp(event, "action_sent") == 0)
@@ -121,16 +167,8 @@ static void count_entry(struct definition_tally *definition, const struct saga *
         count_attempt(definition, saga, entry, KIND_ACTION);
     else if (strcmp(event, "compensation_succeeded") == 0 || strcmp(event, "compensation_failed") == 0)
         count_attempt(definition, saga, entry, KIND_COMPENSATION);
-    else if (strcmp(event, "saga_started") == 0)
-        definition->started++;
-    else if (strcmp(event, "saga_stalled") == 0)
-        definition->stalled++;
-    else if (strcmp(event, "saga_cancelled") == 0)
-        definition->cancelled++;
-    else if (strcmp(event, "saga_completed") == 0)
-        definition->completed++, histogram_observe(&definition->durations[0], entry->at_ms - saga->created_ms);
-    else if (strcmp(event, "saga_compensated") == 0)
-        definition->compensated++, histogram_observe(&definition->durations[1], entry->at_ms - saga->created_ms);
+    else
+        count_saga(definition, saga, entry, minute_of(tally, definition, entry->at_ms));
 }
 
 void tally_saga(struct tally *tally, const struct saga *saga, const struct history_entry *history)
@@ -138,7 +176,7 @@ void tally_saga(struct tally *tally, const struct saga *saga, const struct histo
     pthread_mutex_lock(&tally->lock);
     struct definition_tally *definition = definition_of(tally, saga->definition->name);
     for (const struct history_entry *entry = history; entry; entry = entry->next)
-        count_entry(definition, saga, entry);
+        count_entry(tally, definition, saga, entry);
     pthread_mutex_unlock(&tally->lock);
 }
 
@@ -148,6 +186,37 @@ void tally_batch(struct tally *tally, enum tally_batch kind, size_t n, int64_t u
     histogram_observe(&tally->sizes[kind], (int64_t)n);
     histogram_observe(&tally->times[kind], us);
     pthread_mutex_unlock(&tally->lock);
+}
+
+static void copy_minute(const struct definition_tally *definition, const struct minute_tally *from, struct arena *arena,
+                        struct store_minute *out)
+{
+    size_t n = histogram_fine.bounds_n + 1;
+    uint64_t *durations = arena_array(arena, n, sizeof *durations);
+    memcpy(durations, from->durations.counts, n * sizeof *durations);
+    *out = (struct store_minute){.minute_ms = from->minute * MINUTE_MS,
+                                 .definition = arena_strdup(arena, definition->name),
+                                 .started = (int64_t)from->started,
+                                 .completed = (int64_t)from->completed,
+                                 .compensated = (int64_t)from->compensated,
+                                 .stalled = (int64_t)from->stalled,
+                                 .durations = durations};
+}
+
+uint64_t tally_minutes(struct tally *tally, uint64_t since, struct arena *arena, struct store_minute **out, size_t *n)
+{
+    pthread_mutex_lock(&tally->lock);
+    *n = 0;
+    *out = tally->changes > since ? arena_array(arena, 2 * tally->definitions_n, sizeof **out) : NULL;
+    for (const struct definition_tally *d = tally->all; d && *out; d = d->next_of_all) {
+        for (size_t i = 0; i < 2; i++) {
+            if (d->minutes[i].changed > since)
+                copy_minute(d, &d->minutes[i], arena, &(*out)[(*n)++]);
+        }
+    }
+    uint64_t changes = tally->changes;
+    pthread_mutex_unlock(&tally->lock);
+    return changes;
 }
 
 /* ---- as metrics ---- */

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "core/machine.h"
+#include "store/store.h"
 
 struct tally;
 
@@ -19,6 +20,9 @@ void tally_free(struct tally *tally);
 void tally_saga(struct tally *tally, const struct saga *saga, const struct history_entry *history);
 /* A batch of `n` items that took `us` microseconds, its commit included. */
 void tally_batch(struct tally *tally, enum tally_batch kind, size_t n, int64_t us);
+/* What happened in the present minute and the one before, by definition, where anything was counted after `since` (0: ever),
+ * with its durations in the arena. Returns the `since` for the next time. */
+uint64_t tally_minutes(struct tally *tally, uint64_t since, struct arena *arena, struct store_minute **out, size_t *n);
 /* All of it as metrics. */
 void tally_write(struct tally *tally, struct buf *out);
 

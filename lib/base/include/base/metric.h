@@ -20,6 +20,8 @@ struct histogram_shape {
 extern const struct histogram_shape histogram_durations;
 /* Observed in microseconds, shown in seconds: from 0.25 ms to 10 s. */
 extern const struct histogram_shape histogram_short_durations;
+/* The same, each bound 1.4 times the one before: from 1 ms to 6 days. Kept in databases: a change needs a migration. */
+extern const struct histogram_shape histogram_fine;
 /* Observed and shown as numbers: from 1 to 1,000. */
 extern const struct histogram_shape histogram_sizes;
 
@@ -29,6 +31,9 @@ struct histogram {
     int64_t sum;
 };
 void histogram_observe(struct histogram *histogram, int64_t value);
+/* The value below which the share `q` (0 to 1) of all values lies, as nearly as the buckets tell, in units of the bounds; -1
+ * when there are no values. */
+double histogram_quantile(const struct histogram *histogram, double q);
 
 struct metric_label {
     const char *name; /* ends a list by NULL */

@@ -24,6 +24,7 @@ struct engine_config {
     int64_t fetch_wait_ms; /* as kafka_consumer_config has it */
     bool with_engine;     /* applies replies and timers; without it only starts and operators' acts are */
     bool with_relay;
+    const char *roles;    /* as people shall read what this process does: "api,engine,relay" */
 };
 
 /* Makes the topics and starts the threads. The texts must outlive it. NULL with ERR_FATAL, or ERR_RETRY when Kafka is

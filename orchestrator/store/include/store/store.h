@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/metric.h"
 #include "core/machine.h"
 #include "core/saga.h"
 #include "pg/pg.h"
@@ -155,5 +156,40 @@ MUST_CHECK bool store_list_sagas(struct pg *pg, struct arena *arena, const char 
 /* Batches of history in order, from `after`; each text is a JSON array of entries. */
 MUST_CHECK bool store_get_history(struct pg *pg, struct arena *arena, const struct uuid *id, int64_t after, int limit,
                                   const char ***entries, size_t *n, int64_t *last, struct err *err);
+
+/* ---- figures for operators ---- */
+
+struct store_gauges {
+    int64_t running, compensating, stalled;
+    int64_t outbox_rows, outbox_oldest_ms; /* age of the oldest row; 0: there is none */
+};
+MUST_CHECK bool store_gauges(struct pg *pg, struct store_gauges *out, struct err *err);
+
+/* What happened in one minute; `durations` by the buckets of histogram_fine. */
+struct store_minute {
+    int64_t minute_ms;
+    const char *definition;
+    int64_t started, completed, compensated, stalled;
+    const uint64_t *durations; /* as many as it has buckets */
+};
+/* Keeps what this process has counted for these minutes so far, in place of what it has put before; forgets what is older
+ * than a day. */
+MUST_CHECK bool store_put_minutes(struct pg *pg, const struct uuid *process, const struct store_minute *minutes, size_t n,
+                                  struct err *err);
+/* The minutes from `since_ms` on, those of all processes and definitions together, in order and without empty ones, in the
+ * arena, without their durations; those of all of them into `durations` (zeroed, its shape histogram_fine). */
+MUST_CHECK bool store_get_minutes(struct pg *pg, struct arena *arena, int64_t since_ms, struct store_minute **out, size_t *n,
+                                  struct histogram *durations, struct err *err);
+
+struct store_process {
+    const char *program, *version, *host, *roles; /* roles: "api,engine,relay" */
+    int pid;
+    bool healthy; /* as it said itself */
+    bool live;    /* it has said so lately */
+    int64_t started_ms, seen_ms;
+};
+/* Those that live, and those that have gone within the last hour without saying so; in the arena, by program and start. */
+MUST_CHECK bool store_get_processes(struct pg *pg, struct arena *arena, struct store_process **out, size_t *n,
+                                    struct err *err);
 
 #endif
