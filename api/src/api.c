@@ -20,6 +20,7 @@ static const struct route routes[] = {
     {"GET", "/v1/sagas/{}", false, sagas_wait},
     {"GET", "/v1/sagas/{}/history", true, sagas_history},
     {"POST", "/v1/sagas/{}/cancel", false, sagas_cancel},
+    {"GET", "/v1/overview", true, overview_get},
     {"GET", "/", false, dashboard_page},
     {"GET", "/sagas", false, dashboard_page},
     {"GET", "/sagas/{}", false, dashboard_page},

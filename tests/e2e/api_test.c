@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "process.h"
@@ -371,6 +373,80 @@ START_TEST(metrics_count_what_happened_and_promtool_finds_nothing)
 }
 END_TEST
 
+static int64_t number_at(const json_t *body, const char *group, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(body, group), name));
+}
+
+/* What processes have counted is there after a moment. */
+static struct answer await_overview(int64_t started)
+{
+    int64_t deadline = clock_mono_ms() + 20000;
+    for (;;) {
+        struct answer answer = world_get(&world, "/v1/overview");
+        ck_assert_int_eq(answer.status, 200);
+        if (number_at(answer.body, "last_hour", "started") == started || clock_mono_ms() > deadline)
+            return answer;
+        answer_free(&answer);
+        usleep(50000);
+    }
+}
+
+static bool needs_attention(const json_t *body, const char *kind)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(json_object_get(body, "attention"), i, item) {
+        if (strcmp(text(item, "kind"), kind) == 0)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(the_overview_tells_what_needs_a_person_what_lives_and_what_happened)
+{
+    static const char *const no_relay[] = {"--roles", "api,engine", NULL};
+    world_open(&world);
+    world_start_orchestrator(&world, NULL, no_relay);
+    for (int i = 0; i < SERVICES_N; i++)
+        world_start_worker(&world, (enum world_service)i, NULL);
+    world_start_relay(&world, NULL);
+    world_await_ready(&world, 30);
+    world_apply_example(&world);
+    start_and_wait(good_input, "COMPLETED");
+    char *waiting = start_waiting();
+    struct answer answer = await_overview(2);
+    ck_assert_int_eq(number_at(answer.body, "last_hour", "started"), 2);
+    ck_assert_int_eq(number_at(answer.body, "last_hour", "completed"), 1);
+    ck_assert_int_gt(number_at(json_object_get(answer.body, "last_hour"), "duration_ms", "p50"), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "minutes")), 60);
+    ck_assert_int_eq(number_at(answer.body, "live", "STALLED"), 0);
+    ck_assert_int_ge(number_at(answer.body, "outbox", "oldest_ms"), 0);
+    const json_t *processes = json_object_get(answer.body, "processes");
+    ck_assert_uint_eq(json_array_size(processes), 2);
+    ck_assert_str_eq(text(json_array_get(processes, 0), "program"), "saga-orchestrator");
+    ck_assert_str_eq(text(json_array_get(processes, 0), "roles"), "api,engine");
+    ck_assert_str_eq(text(json_array_get(processes, 1), "program"), "saga-relay");
+    ck_assert(json_is_true(json_object_get(json_array_get(processes, 1), "live")));
+    ck_assert(!needs_attention(answer.body, "process-gone"));
+    answer_free(&answer);
+    static const struct pg_statement age = {"age", "UPDATE process SET seen_at = now() - interval '31 s' WHERE program = 'saga-relay'"};
+    static const struct pg_statement stall = {"stall", "UPDATE saga SET state = 'STALLED' WHERE definition = 'lonely'"};
+    struct err err;
+    process_kill(world.relay);
+    world.relay = 0;
+    ck_assert(pg_call(world.pg, &age, NULL, NULL, &err)); /* half a minute later */
+    ck_assert(pg_call(world.pg, &stall, NULL, NULL, &err));
+    answer = world_get(&world, "/v1/overview");
+    ck_assert(needs_attention(answer.body, "process-gone"));
+    ck_assert(needs_attention(answer.body, "sagas-stalled"));
+    ck_assert_int_eq(number_at(answer.body, "live", "STALLED"), 1);
+    answer_free(&answer);
+    free(waiting);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(it_listens_and_says_so_while_kafka_is_away)
 {
     static const char *const nowhere[] = {"--kafka-brokers", "127.0.0.1:1", NULL};
@@ -394,6 +470,7 @@ static const TTest **const tests[] = {
     &a_saga_is_cancelled_once,
     &one_trace_goes_through_the_logs_of_all_processes,
     &metrics_count_what_happened_and_promtool_finds_nothing,
+    &the_overview_tells_what_needs_a_person_what_lives_and_what_happened,
     &it_listens_and_says_so_while_kafka_is_away,
     NULL,
 };
