@@ -21,6 +21,7 @@ static const struct route routes[] = {
     {"GET", "/v1/sagas/{}/history", true, sagas_history},
     {"POST", "/v1/sagas/{}/cancel", false, sagas_cancel},
     {"GET", "/v1/overview", true, overview_get},
+    {"GET", "/v1/services", true, services_list},
     {"GET", "/", false, dashboard_page},
     {"GET", "/sagas", false, dashboard_page},
     {"GET", "/sagas/{}", false, dashboard_page},

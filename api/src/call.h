@@ -88,6 +88,7 @@ void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
 void sagas_cancel(struct call *call);
 void overview_get(struct call *call);
+void services_list(struct call *call);
 void dashboard_page(struct call *call);
 void dashboard_asset(struct call *call);
 void health_live(struct call *call);

@@ -403,6 +403,21 @@ static bool needs_attention(const json_t *body, const char *kind)
     return false;
 }
 
+static void check_services(void)
+{
+    static const char *const names[] = {"inventory", "nobody", "payment", "shipping"};
+    struct answer answer = world_get(&world, "/v1/services");
+    const json_t *services = json_object_get(answer.body, "services");
+    ck_assert_uint_eq(json_array_size(services), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *service = json_array_get(services, i);
+        ck_assert_str_eq(text(service, "name"), names[i]);
+        ck_assert_int_eq(json_integer_value(json_object_get(service, "workers")), strcmp(names[i], "nobody") == 0 ? 0 : 1);
+        ck_assert_uint_eq(json_array_size(json_object_get(service, "definitions")), 1);
+    }
+    answer_free(&answer);
+}
+
 START_TEST(the_overview_tells_what_needs_a_person_what_lives_and_what_happened)
 {
     static const char *const no_relay[] = {"--roles", "api,engine", NULL};
@@ -430,6 +445,7 @@ START_TEST(the_overview_tells_what_needs_a_person_what_lives_and_what_happened)
     ck_assert(json_is_true(json_object_get(json_array_get(processes, 1), "live")));
     ck_assert(!needs_attention(answer.body, "process-gone"));
     answer_free(&answer);
+    check_services();
     static const struct pg_statement age = {"age", "UPDATE process SET seen_at = now() - interval '31 s' WHERE program = 'saga-relay'"};
     static const struct pg_statement stall = {"stall", "UPDATE saga SET state = 'STALLED' WHERE definition = 'lonely'"};
     struct err err;

@@ -63,7 +63,7 @@ static void receive_all(struct kafka_consumer *consumer, int first, int n, int d
     ck_assert_int_eq(got, n);
 }
 
-static void check_broker(const char *brokers)
+static void check_broker(const char *brokers, int members_told)
 {
     char *topic = servers_unique_name();
     const char *topics[] = {topic};
@@ -79,6 +79,11 @@ static void check_broker(const char *brokers)
     OK(consumer != NULL);
     receive_all(consumer, 0, 100, 60);
     ck_assert_int_eq(kafka_partitions(consumer), 4);
+    const char *groups[] = {"nobody", topic};
+    int members[2];
+    OK(kafka_count_members(brokers, groups, 2, members, &err));
+    ck_assert_int_eq(members[0], members_told < 0 ? -1 : 0);
+    ck_assert_int_eq(members[1], members_told);
     kafka_consumer_free(consumer);
     consumer = kafka_consumer_new(&config, &err); /* what was not done comes again, what was done does not */
     receive_all(consumer, 60, 40, 40);
@@ -89,7 +94,7 @@ static void check_broker(const char *brokers)
 
 START_TEST(a_real_broker_delivers_in_order_and_again_what_was_not_done)
 {
-    check_broker(servers_kafka_brokers());
+    check_broker(servers_kafka_brokers(), 1);
 }
 END_TEST
 
@@ -97,7 +102,7 @@ START_TEST(so_does_the_broker_in_the_process)
 {
     struct kafka_mock *mock = kafka_mock_new(&err);
     OK(mock != NULL);
-    check_broker(kafka_mock_brokers(mock));
+    check_broker(kafka_mock_brokers(mock), -1);
     kafka_mock_free(mock);
 }
 END_TEST

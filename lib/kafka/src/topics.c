@@ -1,30 +1,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
 #include "base/mem.h"
-#include "conf.h"
 #include "kafka/kafka.h"
 
 #include <librdkafka/rdkafka_mock.h> /* wants rdkafka.h before it */
 
 #define TOPICS_MAX 128
-
-static rd_kafka_t *admin_client(const char *brokers, struct err *err)
-{
-    const struct kafka_setting settings[] = {{"bootstrap.servers", brokers}, {"client.id", "saga-admin"},
-                                             {"reconnect.backoff.max.ms", "500"}};
-    rd_kafka_conf_t *conf = kafka_conf(settings, 3, err);
-    return conf ? kafka_client(RD_KAFKA_PRODUCER, conf, err) : NULL;
-}
-
-/* The in-process broker, this one's or another process's, has no controller to ask; its clusters are named so. */
-static bool creates_by_use(rd_kafka_t *client)
-{
-    char *cluster = rd_kafka_clusterid(client, 5000);
-    bool mock = cluster && strncmp(cluster, "mockCluster", strlen("mockCluster")) == 0;
-    rd_kafka_mem_free(client, cluster);
-    return mock;
-}
 
 static bool is_fine(rd_kafka_resp_err_t code)
 {
@@ -74,7 +57,7 @@ bool kafka_ensure_topics(const char *brokers, const char *const *topics, size_t 
     rd_kafka_t *client = admin_client(brokers, err);
     if (!client)
         return false;
-    bool ok = creates_by_use(client) || create_topics(client, topics, n, partitions, err);
+    bool ok = admin_is_mock(client) || create_topics(client, topics, n, partitions, err);
     rd_kafka_destroy(client);
     return ok;
 }

@@ -91,6 +91,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->pulse_fd = wake_new();
     engine->live = live_new(LIVE_BYTES_MAX);
     engine->tally = tally_new();
+    engine->services = services_new();
     pthread_mutex_init(&engine->watches_lock, NULL);
     pthread_mutex_init(&engine->gauges_lock, NULL);
     atomic_store(&engine->intake_healthy, true);
@@ -139,6 +140,7 @@ void engine_free(struct engine *engine)
     queue_free(engine->happened);
     live_free(engine->live);
     tally_free(engine->tally);
+    services_free(engine->services);
     pthread_mutex_destroy(&engine->watches_lock);
     pthread_mutex_destroy(&engine->gauges_lock);
     close(engine->timers_fd);
@@ -174,6 +176,11 @@ void engine_health(struct engine *engine, struct engine_health *health)
         .set_aside = atomic_load(&engine->set_aside),
         .published = relay.published,
         .unpublishable = relay.dead};
+}
+
+const char *engine_prefix(const struct engine *engine)
+{
+    return engine->config.prefix;
 }
 
 static void write_counters(const struct engine_health *health, struct buf *out)

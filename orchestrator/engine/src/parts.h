@@ -16,6 +16,7 @@
 
 struct live;
 struct tally;
+struct services;
 
 struct engine {
     struct engine_config config;
@@ -24,6 +25,7 @@ struct engine {
     struct relay *relay; /* NULL: another process has it */
     struct live *live;
     struct tally *tally;
+    struct services *services;
 
     pthread_t replies_thread, timers_thread, intake_thread, watches_thread, pulse_thread;
     bool replies_run, timers_run, intake_run, watches_run, pulse_run;
@@ -54,6 +56,9 @@ void *timers_run(void *engine);
 void *intake_run(void *engine);
 void *watches_run(void *engine);
 void *pulse_run(void *engine);
+
+struct services *services_new(void);
+void services_free(struct services *services);
 
 /* Any thread: the saga ended or stalled. `saga` NULL: how is not known here. */
 void watches_tell(struct engine *engine, const struct uuid *id, const struct saga *saga);

@@ -80,12 +80,16 @@ int kafka_record_partition(const struct kafka_record *record);
 int64_t kafka_record_offset(const struct kafka_record *record);
 void kafka_record_free(struct kafka_record *record);
 
-/* ---- topics and the broker of development ---- */
+/* ---- topics, groups, and the broker of development ---- */
 
 /* Creates those that are missing, with `partitions` each and the broker's default replication. A broker that creates
  * topics only by use (the one below) is left to do so. */
 MUST_CHECK bool kafka_ensure_topics(const char *brokers, const char *const *topics, size_t n, int partitions,
                                     struct err *err);
+
+/* How many members each consumer group has: members[i] for groups[i], without doubles; -1 when the broker does not tell, as the
+ * one below. May take seconds. */
+MUST_CHECK bool kafka_count_members(const char *brokers, const char *const *groups, size_t n, int *members, struct err *err);
 
 /* A broker inside this process, reachable over TCP by others too. It keeps everything in memory and forgets on exit. */
 struct kafka_mock;

@@ -125,5 +125,10 @@ struct engine_health {
 void engine_health(struct engine *engine, struct engine_health *health);
 /* What this process has counted since it began, its relay included, in the form of base/metric.h. Any thread. */
 void engine_metrics(struct engine *engine, struct buf *out);
+/* How many workers consume the commands of each service: workers[i] for services[i], without doubles; -1 when Kafka does not
+ * tell. Up to 5 s old. May take seconds; any thread. */
+void engine_count_workers(struct engine *engine, const char *const *services, size_t n, int *workers);
+/* Of the topics' names. */
+const char *engine_prefix(const struct engine *engine);
 
 #endif

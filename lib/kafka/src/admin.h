@@ -1,0 +1,12 @@
+/* A client for questions to the broker, and whether it is the one of development. Private to lib/kafka. */
+#ifndef KAFKA_ADMIN_H
+#define KAFKA_ADMIN_H
+
+#include "conf.h"
+
+/* rd_kafka_destroy ends it. */
+rd_kafka_t *admin_client(const char *brokers, struct err *err);
+/* The broker in a process, this one's or another's: it has no controller and describes no groups. */
+bool admin_is_mock(rd_kafka_t *client);
+
+#endif
