@@ -1,5 +1,6 @@
 // Which view the address names. A view is a function of the element to fill, the rest of the address and a signal that ends it.
 import { h } from "./dom.js";
+import { overviewView } from "./overview.js";
 import { sagaView } from "./saga.js";
 import { sagasView } from "./sagas.js";
 
@@ -9,7 +10,8 @@ let leave = new AbortController();
 function viewOf(path) {
   const saga = path.match(/^\/sagas\/([^/]+)$/);
   if (saga) return (element, query, signal) => sagaView(element, decodeURIComponent(saga[1]), signal);
-  return sagasView;
+  if (path === "/sagas") return sagasView;
+  return (element, query, signal) => overviewView(element, signal);
 }
 
 function mark(path) {
@@ -25,7 +27,7 @@ async function render() {
   const { signal } = leave;
   const element = h("div", {});
   main.replaceChildren(element);
-  mark(location.pathname === "/" ? "/sagas" : location.pathname);
+  mark(location.pathname);
   try {
     await viewOf(location.pathname)(element, new URLSearchParams(location.search), signal);
   } catch (error) {

@@ -5,11 +5,21 @@ import { follow } from "./live.js";
 import { duration, SAGA_STATES, stateMark, stateWord, when } from "./words.js";
 
 const REFRESH_MS = 2000;
-const FILTERS = ["state", "definition", "before", "limit"];
+const FILTERS = ["state", "definition", "from", "to", "before", "limit"];
+const TIMES = ["from", "to"];
+
+// A field for times knows the reader's own; the address has it in UTC.
+function toField(text) {
+  const time = new Date(text ?? "none");
+  if (Number.isNaN(time.getTime())) return "";
+  return new Date(time.getTime() - time.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+}
 
 function addressOf(form) {
   const query = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value) query.set(name, value);
+  for (const [name, value] of new FormData(form)) {
+    if (value) query.set(name, TIMES.includes(name) ? new Date(value).toISOString() : value);
+  }
   const text = query.toString();
   return text ? `/sagas?${text}` : "/sagas";
 }
@@ -20,7 +30,9 @@ function filters(query, definitions, changed) {
     h("label", {}, "State", h("select", { name: "state" }, option("state", "", "any"),
       SAGA_STATES.map((state) => option("state", state, stateWord(state))))),
     h("label", {}, "Definition", h("select", { name: "definition" }, option("definition", "", "any"),
-      definitions.map(({ name }) => option("definition", name, name)))));
+      definitions.map(({ name }) => option("definition", name, name)))),
+    TIMES.map((name) => h("label", {}, `Started ${name === "from" ? "from" : "before"}`,
+      h("input", { type: "datetime-local", name, value: toField(query.get(name)) }))));
   form.addEventListener("change", () => changed(addressOf(form)));
   form.addEventListener("submit", (event) => event.preventDefault());
   return form;

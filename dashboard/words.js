@@ -38,6 +38,10 @@ export function duration(ms) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
+export function count(n) {
+  return n.toLocaleString();
+}
+
 export function when(text) {
   return h("time", { datetime: text, title: text }, new Date(text).toLocaleString());
 }

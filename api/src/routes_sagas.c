@@ -479,50 +479,67 @@ void sagas_cancel(struct call *call)
 
 /* ---- list ---- */
 
-static bool read_filters(struct call *call, const char **state, const char **definition, struct uuid *before, int64_t *limit)
+static bool bad_filter(struct call *call, const char *detail)
+{
+    call_problem(call, 400, "invalid-parameter", "A query parameter is wrong", detail, NULL);
+    return false;
+}
+
+static bool read_time(struct call *call, const char *name, int64_t *ms)
+{
+    const char *text = http_query(call->request, name);
+    char detail[120];
+    if (!text || (clock_parse(text, ms) && *ms > 0))
+        return true;
+    snprintf(detail, sizeof detail, "query parameter '%s': expected a time like 2026-01-31T10:00:00Z", name);
+    return bad_filter(call, detail);
+}
+
+static bool read_filter(struct call *call, struct store_filter *filter, int64_t *limit)
 {
     enum saga_state known;
     const char *cursor = http_query(call->request, "before");
-    *state = http_query(call->request, "state");
-    *definition = http_query(call->request, "definition");
+    struct uuid *before = arena_alloc(&call->arena, sizeof *before);
+    *filter = (struct store_filter){.state = http_query(call->request, "state"),
+                                    .definition = http_query(call->request, "definition"),
+                                    .before = cursor ? before : NULL};
     *limit = LIST_DEFAULT;
-    memset(before, 0xff, sizeof *before);
-    if (*state && !saga_state_parse(*state, &known)) {
-        call_problem(call, 400, "invalid-parameter", "A query parameter is wrong",
-                     "query parameter 'state': expected RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED", NULL);
-        return false;
-    }
-    if (cursor && !uuid_parse(cursor, before)) {
-        call_problem(call, 400, "invalid-parameter", "A query parameter is wrong", "query parameter 'before': expected a saga's id", NULL);
-        return false;
-    }
-    return call_query_int(call, "limit", 1, LIST_MAX, limit);
+    if (filter->state && !saga_state_parse(filter->state, &known))
+        return bad_filter(call, "query parameter 'state': expected RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
+    if (cursor && !uuid_parse(cursor, before))
+        return bad_filter(call, "query parameter 'before': expected a saga's id");
+    return read_time(call, "from", &filter->from_ms) && read_time(call, "to", &filter->to_ms) &&
+           call_query_int(call, "limit", 1, LIST_MAX, limit);
 }
 
-static void add_next(struct buf *body, const struct uuid *last, const char *state, const char *definition, int64_t limit)
+/* The address of the next page: the same filter, from the last saga on. */
+static void add_next(struct buf *body, const struct uuid *last, const struct store_filter *filter, int64_t limit)
 {
-    char id[UUID_TEXT_MAX];
+    char text[UUID_TEXT_MAX > CLOCK_TEXT_MAX ? UUID_TEXT_MAX : CLOCK_TEXT_MAX];
     struct buf url = buf_new(1024);
-    buf_printf(&url, "/v1/sagas?before=%s&limit=%d", uuid_format(last, id), (int)limit);
-    if (state)
-        buf_printf(&url, "&state=%s", state);
-    if (definition)
-        buf_printf(&url, "&definition=%s", definition);
+    buf_printf(&url, "/v1/sagas?before=%s&limit=%d", uuid_format(last, text), (int)limit);
+    if (filter->state)
+        buf_printf(&url, "&state=%s", filter->state);
+    if (filter->definition)
+        buf_printf(&url, "&definition=%s", filter->definition);
+    if (filter->from_ms)
+        buf_printf(&url, "&from=%s", clock_format(filter->from_ms, text));
+    if (filter->to_ms)
+        buf_printf(&url, "&to=%s", clock_format(filter->to_ms, text));
     buf_json_str(body, buf_text(&url));
     buf_free(&url);
 }
 
 void sagas_list(struct call *call)
 {
-    const char *state, *definition;
-    struct uuid before;
+    struct store_filter filter;
     int64_t limit;
     struct store_saga_view *sagas;
     size_t n;
     struct err err;
-    if (!read_filters(call, &state, &definition, &before, &limit))
+    if (!read_filter(call, &filter, &limit))
         return;
-    if (!store_list_sagas(call->reader->pg, &call->arena, state, definition, &before, (int)limit + 1, &sagas, &n, &err)) {
+    if (!store_list_sagas(call->reader->pg, &call->arena, &filter, (int)limit + 1, &sagas, &n, &err)) {
         call_database_problem(call, &err);
         return;
     }
@@ -536,7 +553,7 @@ void sagas_list(struct call *call)
     }
     buf_str(&body, "],\"next\":");
     if (more)
-        add_next(&body, &sagas[n - 2].id, state, definition, limit);
+        add_next(&body, &sagas[n - 2].id, &filter, limit);
     else
         buf_str(&body, "null");
     buf_char(&body, '}');

@@ -92,7 +92,7 @@ after(async () => {
 
 test("the list shows the newest sagas, and its filters are in the address", async () => {
   for (const country of ["DE", "XX", "DE"]) await api("/v1/sagas?wait=30s", { definition: "order", input: { ...ORDER, country } });
-  await open("/");
+  await open("/sagas");
   await rows(3);
   await checkAccess("list");
   await checkNarrow("list");
@@ -113,6 +113,21 @@ test("the list shows the newest sagas, and its filters are in the address", asyn
   await rows(3);
   await api("/v1/sagas?wait=30s", { definition: "order", input: ORDER });
   await rows(4); // by itself
+});
+
+test("the list is filtered by time", async () => {
+  await open("/sagas");
+  await page.waitForSelector("tbody tr");
+  const all = await page.locator("tbody tr").count();
+  await page.fill("input[name=from]", "2999-01-01T00:00");
+  await page.waitForSelector(".empty");
+  assert.match(new URL(page.url()).search, /^\?from=299(8-12-31|9-01-01)T/);
+  await page.reload();
+  await page.waitForSelector(".empty");
+  await page.fill("input[name=from]", "2020-01-01T00:00");
+  await rows(all);
+  await page.fill("input[name=to]", "2020-01-02T00:00");
+  await page.waitForSelector(".empty");
 });
 
 test("pages of the list follow each other", async () => {
@@ -163,6 +178,57 @@ test("a saga is cancelled through the page", async () => {
   assert.equal((await api(`/v1/sagas/${saga.id}`)).state, "COMPENSATED");
 });
 
+async function tile(label) {
+  const text = await page.textContent(`.tile:has(dt:has-text("${label}")) dd`);
+  return Number(text.replace(/\D/g, ""));
+}
+
+async function until(what, check) {
+  const deadline = Date.now() + LONG;
+  while (!(await check())) {
+    assert.ok(Date.now() < deadline, `waited in vain for ${what}`);
+    await page.waitForTimeout(20);
+  }
+}
+
+test("the overview tells what needs a person, what lives and what happened", async () => {
+  await open("/");
+  await page.waitForSelector(".tiles");
+  await page.evaluate(() => (window.loaded = "once"));
+  assert.equal(await page.getAttribute("nav a[aria-current]", "href"), "/");
+  await page.waitForSelector(".attention >> text=Nobody carries out the steps of nobody");
+  await page.waitForSelector("[aria-label=Services] tr:has-text('payment') .good");
+  await page.waitForSelector("[aria-label=Processes] tr:has-text('saga-orchestrator') .good");
+  await page.waitForSelector("[aria-label=Processes] tr:has-text('saga-relay') .good");
+  assert.ok((await page.locator("rect.column.good").count()) > 0 && (await page.locator("rect.column.undone").count()) > 0);
+  const running = await tile("running"), started = await tile("Started");
+  const saga = await startHalting("4s");
+  await until("one more that runs", async () => (await tile("running")) === running + 1);
+  await until("one more that was started", async () => (await tile("Started")) === started + 1);
+  await until("its end", async () => (await api(`/v1/sagas/${saga.id}`)).state === "COMPENSATED");
+  await until("none that runs", async () => (await tile("running")) === running);
+  assert.equal(await page.evaluate(() => window.loaded), "once");
+  await page.click("summary");
+  await checkAccess("overview");
+  await checkNarrow("overview");
+  await shot("overview");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await shot("overview-dark");
+  await page.emulateMedia({ colorScheme: "light" });
+});
+
+test("a stalled saga comes first on the overview", async () => {
+  const { id } = await startHalting("2s");
+  execFileSync("psql", ["-qd", process.env.SAGA_DATABASE_URL, "-c", `INSERT INTO saga.saga (id, namespace, definition, version, state,
+    input, created_at) SELECT gen_random_uuid(), namespace, definition, version, 'STALLED', input, created_at FROM saga.saga WHERE id = '${id}'`]);
+  await open("/");
+  await page.waitForSelector(".attention li:first-child >> text=1 saga is stalled");
+  await shot("overview-stalled");
+  await page.click("text=Show them");
+  await rows(1);
+  execFileSync("psql", ["-qd", process.env.SAGA_DATABASE_URL, "-c", "DELETE FROM saga.saga WHERE state = 'STALLED'"]);
+});
+
 test("what is not there is said", async () => {
   const before = complaints.length;
   await page.goto(`${URL_OF_API}/sagas/0197c0de-0000-7000-8000-00000000000a`);
@@ -183,10 +249,10 @@ test("pages of other sites may change nothing", async () => {
 test("200,000 sagas slow nothing down", async () => {
   execFileSync("psql", ["-qd", process.env.SAGA_DATABASE_URL, "-c", `INSERT INTO saga.saga (id, namespace, definition, version, state,
     input, created_at, ended_at) SELECT gen_random_uuid(), 'default', 'order', 1, 'COMPLETED', '{}', now(), now() FROM generate_series(1, 200000)`]);
-  for (const path of ["/sagas", "/sagas?state=COMPENSATED&definition=order", "/sagas?state=STALLED"]) {
+  for (const path of ["/", "/sagas", "/sagas?state=COMPENSATED&definition=order", "/sagas?state=STALLED"]) {
     const from = performance.now();
     await open(path);
-    await page.waitForSelector("tbody tr, .empty");
+    await page.waitForSelector(path === "/" ? ".tiles" : "tbody tr, .empty");
     assert.ok(performance.now() - from < 1000, `${path} took ${Math.round(performance.now() - from)} ms`);
   }
 });

@@ -105,6 +105,8 @@ START_TEST(bad_input_gets_a_problem_with_its_place_and_makes_no_saga)
     check_problem(world_get(&world, "/v1/definitions/nope"), "definition", 404, "not-found", NULL);
     check_problem(world_get(&world, "/v1/definitions/order?version=x"), "version", 400, "invalid-parameter", NULL);
     check_problem(world_get(&world, "/v1/definitions/order?version=7"), "version", 404, "not-found", NULL);
+    check_problem(world_get(&world, "/v1/sagas?from=yesterday"), "from", 400, "invalid-parameter", NULL);
+    check_problem(world_get(&world, "/v1/sagas?to=2026-01-31"), "to", 400, "invalid-parameter", NULL);
     check_problem(world_get(&world, "/v1/sagas?state=HAPPY"), "state", 400, "invalid-parameter", NULL);
     check_problem(world_get(&world, "/v1/sagas?limit=0"), "limit", 400, "invalid-parameter", NULL);
     check_problem(world_get(&world, "/v1/sagas?before=x"), "before", 400, "invalid-parameter", NULL);

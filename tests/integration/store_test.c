@@ -179,12 +179,25 @@ START_TEST(a_saga_survives_the_way_to_the_database_and_back)
     ck_assert_str_eq(steps[0].state, "COMPENSATING");
     ck_assert_str_eq(steps[1].state, "FAILED");
     ck_assert_str_eq(steps[1].error, "{\"code\":\"no\"}");
-    struct uuid last;
-    memset(&last, 0xff, sizeof last);
-    OK(store_list_sagas(pg, &arena, "COMPENSATING", "order", &last, 10, &list, &n, &err));
-    ck_assert_uint_eq(n, 1);
-    OK(store_list_sagas(pg, &arena, "COMPLETED", NULL, &last, 10, &list, &n, &err));
-    ck_assert_uint_eq(n, 0);
+    int64_t id_ms = uuid_v7_ms(&id);
+    const struct {
+        struct store_filter filter;
+        size_t n;
+    } lists[] = {
+        {{0}, 1},
+        {{.state = "COMPENSATING", .definition = "order"}, 1},
+        {{.state = "COMPLETED"}, 0},
+        {{.definition = "other"}, 0},
+        {{.before = &id}, 0},
+        {{.from_ms = id_ms, .to_ms = id_ms + 1}, 1},
+        {{.from_ms = id_ms + 1}, 0},
+        {{.to_ms = id_ms}, 0},
+        {{.to_ms = id_ms + 1, .before = &id}, 0},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        OK(store_list_sagas(pg, &arena, &lists[i].filter, 10, &list, &n, &err));
+        ck_assert_msg(n == lists[i].n, "list %zu: %zu", i, n);
+    }
     const char **entries;
     int64_t seq;
     OK(store_get_history(pg, &arena, &id, 0, 10, &entries, &n, &seq, &err));

@@ -80,6 +80,10 @@ START_TEST(uuids_rise_and_round_trip)
         last = next;
     }
     char text[UUID_TEXT_MAX];
+    int64_t ms = uuid_v7_ms(&last);
+    struct uuid first = uuid_v7_first(ms), next_first = uuid_v7_first(ms + 1);
+    ck_assert_int_le(uuid_compare(&first, &last), 0);
+    ck_assert_int_gt(uuid_compare(&next_first, &last), 0);
     struct uuid back;
     ck_assert(uuid_parse(uuid_format(&last, text), &back));
     ck_assert(uuid_equal(&last, &back));

@@ -65,6 +65,15 @@ int64_t uuid_v7_ms(const struct uuid *id)
     return ms;
 }
 
+struct uuid uuid_v7_first(int64_t ms)
+{
+    struct uuid id = {0};
+    put_ms(&id, ms);
+    id.bytes[6] = 0x70;
+    id.bytes[8] = 0x80;
+    return id;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

@@ -9,8 +9,8 @@
 static const struct pg_statement saga_get = {
     "saga_get", "SELECT " SAGA_COLUMNS ", (SELECT max(seq) FROM history WHERE saga_id = id) FROM saga WHERE id = $1"};
 static const struct pg_statement saga_list = {
-    "saga_list", "SELECT " SAGA_COLUMNS " FROM saga WHERE id < $1 AND ($2::text IS NULL OR state = $2)"
-                 " AND ($3::text IS NULL OR definition = $3) ORDER BY id DESC LIMIT $4"};
+    "saga_list", "SELECT " SAGA_COLUMNS " FROM saga WHERE id >= $1 AND id < $2 AND ($3::text IS NULL OR state = $3)"
+                 " AND ($4::text IS NULL OR definition = $4) ORDER BY id DESC LIMIT $5"};
 static const struct pg_statement saga_by_key = {
     "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
                    " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
@@ -62,14 +62,26 @@ bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, s
     return true;
 }
 
-bool store_list_sagas(struct pg *pg, struct arena *arena, const char *state, const char *definition,
-                      const struct uuid *before, int limit, struct store_saga_view **out, size_t *n, struct err *err)
+/* An id tells when its saga was started: times are bounds of ids. */
+static void add_bounds(struct pg_params *params, const struct store_filter *filter)
+{
+    struct uuid low = uuid_v7_first(filter->from_ms), high, none;
+    memset(&none, 0xff, sizeof none);
+    high = filter->to_ms ? uuid_v7_first(filter->to_ms) : none;
+    if (filter->before && uuid_compare(filter->before, &high) < 0)
+        high = *filter->before;
+    pg_param_uuid(params, &low);
+    pg_param_uuid(params, &high);
+}
+
+bool store_list_sagas(struct pg *pg, struct arena *arena, const struct store_filter *filter, int limit,
+                      struct store_saga_view **out, size_t *n, struct err *err)
 {
     struct pg_params params = {0};
     struct pg_rows *rows = NULL;
-    pg_param_uuid(&params, before);
-    pg_param_text(&params, PG_TEXT, state);
-    pg_param_text(&params, PG_TEXT, definition);
+    add_bounds(&params, filter);
+    pg_param_text(&params, PG_TEXT, filter->state);
+    pg_param_text(&params, PG_TEXT, filter->definition);
     pg_param_int(&params, PG_INT4, limit);
     bool ok = pg_call(pg, &saga_list, &params, &rows, err);
     pg_params_free(&params);

@@ -15,6 +15,8 @@ struct uuid {
 struct uuid uuid_v7(void);
 /* The milliseconds since 1970 in a version 7 UUID. */
 int64_t uuid_v7_ms(const struct uuid *id);
+/* The least version 7 UUID of that millisecond: a bound for ids by time. */
+struct uuid uuid_v7_first(int64_t ms);
 /* Accepts only the canonical form of 36 characters, in either case. */
 bool uuid_parse(const char *text, struct uuid *id);
 /* Lower case; returns `out`. */

@@ -149,10 +149,14 @@ struct store_step_row {
 };
 MUST_CHECK bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *rows,
                                 size_t n, struct err *err);
-/* The newest `limit` sagas before the id `before` (all FF for the start), filtered by state and definition when given. */
-MUST_CHECK bool store_list_sagas(struct pg *pg, struct arena *arena, const char *state, const char *definition,
-                                 const struct uuid *before, int limit, struct store_saga_view **out, size_t *n,
-                                 struct err *err);
+struct store_filter {
+    const char *state, *definition; /* NULL: any */
+    int64_t from_ms, to_ms;         /* started at or after, and before; 0: no bound */
+    const struct uuid *before;      /* older than this saga; NULL: from the newest on */
+};
+/* The newest `limit` sagas that the filter lets through. */
+MUST_CHECK bool store_list_sagas(struct pg *pg, struct arena *arena, const struct store_filter *filter, int limit,
+                                 struct store_saga_view **out, size_t *n, struct err *err);
 /* Batches of history in order, from `after`; each text is a JSON array of entries. */
 MUST_CHECK bool store_get_history(struct pg *pg, struct arena *arena, const struct uuid *id, int64_t after, int limit,
                                   const char ***entries, size_t *n, int64_t *last, struct err *err);
