@@ -19,19 +19,44 @@ function summary(saga, now) {
   return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-function stepBox(step, definition) {
+function stepBox(step, definition, waitsFor) {
   const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
   return h("li", { class: `step ${stateTone(step.state)}` },
     h("strong", {}, step.name),
     h("span", {}, stateMark(step.state), again),
     h("small", {}, `${step.service}: ${definition?.action ?? ""}`,
       definition?.compensation ? `, undone by ${definition.compensation}` : ", nothing to undo"),
+    waitsFor && h("small", {}, `after ${waitsFor}`),
     step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`));
 }
 
+// Which steps each one waits for; without `after` it is the one before it.
+function predecessors(steps) {
+  return new Map(steps.map((step, i) => [step.name, step.after ?? steps.slice(Math.max(0, i - 1), i).map(({ name }) => name)]));
+}
+
+// Steps in stages: each stands behind the last of those that it waits for.
+function stages(steps) {
+  const before = predecessors(steps), stage = new Map();
+  const stageOf = (name) => {
+    if (!stage.has(name)) stage.set(name, Math.max(0, ...before.get(name).map((other) => stageOf(other) + 1)));
+    return stage.get(name);
+  };
+  const all = [];
+  for (const { name } of steps) (all[stageOf(name)] ??= []).push(name);
+  return { all, before };
+}
+
+// Said only where the stages do not show it.
+function waitText(names, previous) {
+  return names.length && names.join() !== (previous ?? []).join() ? names.join(", ") : null;
+}
+
 function graph(saga, definition) {
-  const of = new Map((definition?.steps ?? []).map((step) => [step.name, step]));
-  return h("ol", { class: "graph" }, saga.steps.map((step) => stepBox(step, of.get(step.name))));
+  const of = new Map((definition?.steps ?? []).map((step) => [step.name, step])), steps = new Map(saga.steps.map((step) => [step.name, step]));
+  const { all, before } = stages(definition?.steps ?? saga.steps);
+  return h("ol", { class: "graph" }, all.map((names, i) => h("li", {}, h("ol", { class: "stage" },
+    names.map((name) => stepBox(steps.get(name), of.get(name), waitText(before.get(name), all[i - 1])))))));
 }
 
 // An attempt is from its command to the next that is told of its step.

@@ -160,6 +160,21 @@ test("a saga that fails is seen being compensated, without a reload", async () =
   await shot("saga-compensated");
 });
 
+test("branches stand beside each other", async () => {
+  const step = (name, after) => ({ name, service: "nobody", action: "act", compensation: null, timeout: "2s", after });
+  await api("/v1/definitions", { name: "trip", steps: [step("begin", []), step("hotel", ["begin"]), step("flight", ["begin"]),
+    step("insurance", []), step("confirm", ["hotel", "flight"])] });
+  const saga = await api("/v1/sagas", { definition: "trip" });
+  await open(`/sagas/${saga.id}`);
+  await page.waitForSelector(".step");
+  const stages = await page.$$eval(".stage", (all) => all.map((stage) => [...stage.querySelectorAll("strong")].map((name) => name.textContent)));
+  assert.deepEqual(stages, [["begin", "insurance"], ["hotel", "flight"], ["confirm"]]);
+  await page.waitForSelector(".step >> text=after begin");
+  await checkAccess("graph");
+  await checkNarrow("graph");
+  await shot("graph");
+});
+
 test("a saga is cancelled through the page", async () => {
   const saga = await startHalting("4s");
   await open(`/sagas/${saga.id}`);

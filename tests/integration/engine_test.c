@@ -167,20 +167,27 @@ static void await_ready(void)
     ck_assert(health.database && health.consuming && health.relaying);
 }
 
-static void open_world(void)
+static void put_definition(const char *text)
 {
-    int applied, version;
-    bool created;
-    char topic[WIRE_TOPIC_MAX];
     struct problems problems = {0};
-    name = servers_unique_name();
-    pg = pg_new(servers_database_url(), name, "engine_test", PG_HOT);
-    OK(store_migrate(pg, &applied, &err));
-    json_t *source = json_read(definition, strlen(definition), &err);
+    int version;
+    bool created;
+    json_t *source = json_read(text, strlen(text), &err);
     struct definition *d = definition_read(source, &problems);
+    ck_assert_msg(d != NULL, "%s %s", problems.items[0].pointer, problems.items[0].detail);
     OK(store_put_definition(pg, d, &version, &created, &err));
     definition_free(d);
     json_decref(source);
+}
+
+static void open_world(void)
+{
+    int applied;
+    char topic[WIRE_TOPIC_MAX];
+    name = servers_unique_name();
+    pg = pg_new(servers_database_url(), name, "engine_test", PG_HOT);
+    OK(store_migrate(pg, &applied, &err));
+    put_definition(definition);
     const char *topics[] = {wire_command_topic(name, "s", topic)};
     OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 4, &err));
     ck_assert_int_eq(pthread_create(&participant, NULL, participate, NULL), 0);
@@ -529,6 +536,28 @@ START_TEST(one_trace_goes_through_all_commands)
 }
 END_TEST
 
+START_TEST(branches_run_beside_each_other)
+{
+    char commands[sizeof seen];
+    open_world();
+    put_definition("{\"name\":\"g\",\"steps\":["
+                   "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.d}\",\"after\":[\"b\",\"c\"]},"
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":[\"ok\"],\"after\":[]},"
+                   "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":[\"ok\"],\"after\":[\"a\"]},"
+                   "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":[\"ok\"],\"after\":[\"a\"]}]}");
+    copy_seen(commands, sizeof commands, true);
+    struct start start = submit("g", "{\"d\":[\"ok\"]}", NULL);
+    ck_assert_str_eq(await_end(&start.id).state, "COMPLETED");
+    copy_seen(commands, sizeof commands, true);
+    ck_assert_str_eq(commands, "a1 b1 c1 d1");
+    start = submit("g", "{\"d\":[\"no\"]}", NULL);
+    ck_assert_str_eq(await_end(&start.id).state, "COMPENSATED");
+    copy_seen(commands, sizeof commands, false);
+    ck_assert_str_eq(commands, "a1 b1 c1 d1 C1 B1 A1"); /* both branches before what came before them */
+    close_world();
+}
+END_TEST
+
 /* As another orchestrator would, a second between the events. */
 static void apply_elsewhere(const struct uuid *id, const struct event *events, size_t events_n)
 {
@@ -615,6 +644,7 @@ static const TTest **const tests[] = {
     &starts_wait_while_replies_do,
     &a_stopped_engine_goes_on_where_it_was,
     &one_trace_goes_through_all_commands,
+    &branches_run_beside_each_other,
     &a_saga_that_somebody_else_changed_goes_on_from_there,
     &a_report_goes_by_what_the_saga_is_now,
     NULL,

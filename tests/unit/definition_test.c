@@ -51,6 +51,9 @@ END_TEST
 #define STEP "\"name\":\"a\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null"
 #define IN_STEP(member) "{\"name\":\"d\",\"steps\":[{" STEP "," member "}]}"
 
+#define TWO_STEPS(of_a, of_b)                                                                                          \
+    "{\"name\":\"d\",\"steps\":[{" STEP "," of_a "},{\"name\":\"b\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null," of_b "}]}"
+
 START_TEST(each_fault_is_named_at_its_place)
 {
     static const struct {
@@ -67,6 +70,14 @@ START_TEST(each_fault_is_named_at_its_place)
         {"{\"name\":\"d\",\"steps\":[{" STEP "},{" STEP "}]}", "/steps/1/name", "step 0 has this name"},
         {"{\"name\":\"d\",\"steps\":[{\"name\":\"a\",\"service\":\"s\",\"action\":\"x\"}]}", "/steps/0/compensation",
          "missing"},
+        {IN_STEP("\"after\":\"a\""), "/steps/0/after", "expected an array"},
+        {IN_STEP("\"after\":[7]"), "/steps/0/after/0", "expected the name"},
+        {IN_STEP("\"after\":[\"z\"]"), "/steps/0/after/0", "no step has the name 'z'"},
+        {IN_STEP("\"after\":[\"a\"]"), "/steps/0/after/0", "after itself"},
+        {TWO_STEPS("\"after\":[]", "\"after\":[\"a\",\"a\"]"), "/steps/1/after/1", "twice"},
+        {TWO_STEPS("\"after\":[\"b\"]", "\"after\":[\"a\"]"), "/steps/0/after", "wait for each other: a, b"},
+        {TWO_STEPS("\"after\":[\"b\"]", "\"timeout\":\"1s\""), "/steps/0/after", "wait for each other: a, b"},
+        {TWO_STEPS("\"after\":[]", "\"after\":[],\"input\":\"${steps.a.output.z}\""), "/steps/1/input", "names no step"},
         {IN_STEP("\"timeout\":\"soon\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"timeout\":\"0s\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"on_timeout\":\"panic\""), "/steps/0/on_timeout", "expected"},

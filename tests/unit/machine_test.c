@@ -30,6 +30,17 @@ static const char *const plain =
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\","
     "\"compensation_retry\":{\"max_attempts\":2,\"initial\":\"100ms\",\"jitter\":0}}]}";
 
+/* a first; b and c beside each other; d after both. Written backwards, since the order is in `after` alone. */
+static const char *const diamond =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"after\":[]},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"after\":[\"a\"],"
+    "\"on_timeout\":\"compensate\",\"input\":{\"id\":\"${steps.a.output.id}\"}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"2s\",\"after\":[\"a\"],"
+    "\"retry\":{\"initial\":\"100ms\",\"jitter\":0}},"
+    "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"after\":[\"c\",\"b\"],"
+    "\"input\":[\"${steps.b.output.id}\",\"${steps.a.output.id}\"]}]}";
+
 static struct uuid next_id(void)
 {
     return uuid_v7();
@@ -141,7 +152,24 @@ static void play(struct world *w, const char *script)
 static const struct {
     const char *name, *script, *sent;
     enum saga_state end;
-} scripts[] = {
+} graph_scripts[] = {
+    {"branches begin together", "a+ b+ c+ d+", "a1 b1 c1 d1", SAGA_COMPLETED},
+    {"a join waits for the last of them", "a+ c+ b+ d+", "a1 b1 c1 d1", SAGA_COMPLETED},
+    {"a branch that fails waits for the other's verdict", "a+ b- c+ C+ A+", "a1 b1 c1 C1 A1", SAGA_COMPENSATED},
+    {"and both may say no", "a+ b- c- A+", "a1 b1 c1 A1", SAGA_COMPENSATED},
+    {"no new attempt goes out meanwhile", "a+ b- c~ C+ A+", "a1 b1 c1 C1 A1", SAGA_COMPENSATED},
+    {"silence of the other makes it unknown", "a+ b- t2000 C+ A+", "a1 b1 c1 C1 A1", SAGA_COMPENSATED},
+    {"a pause of the other is given up", "a+ c~ b- C+ A+", "a1 b1 c1 C1 A1", SAGA_COMPENSATED},
+    {"branches are undone together, then what came before them", "a+ b+ c+ d- B+ C+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
+    {"in any order", "a+ b+ c+ d- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
+    {"the join first", "a+ b+ c+ x d+ D+ B+ C+ A+", "a1 b1 c1 d1 D1 C1 B1 A1", SAGA_COMPENSATED},
+    {"cancel: a branch that is done is undone while the other is in flight", "a+ b+ x B+ c+ C+ A+", "a1 b1 c1 B1 C1 A1", SAGA_COMPENSATED},
+    {"a compensation that fails stalls only what came before it", "a+ b+ c+ d- C- B+", "a1 b1 c1 d1 C1 B1", SAGA_STALLED},
+    {"the other branch is retried while the saga is stalled", "a+ b+ c+ d- C- B~ t100 B+", "a1 b1 c1 d1 C1 B1 B2", SAGA_STALLED},
+    {"a late success goes on", "a+ b+ c+ d- C- B+ C+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
+    {"not before the last one that failed", "a+ b+ c+ d- C- B- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
+    {"one of two that failed", "a+ b+ c+ d- C- B- C+", "a1 b1 c1 d1 C1 B1", SAGA_STALLED},
+}, scripts[] = {
     {"success", "a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
     {"the first step says no", "a-", "a1", SAGA_COMPENSATED},
     {"the second says no", "a+ b- A+", "a1 b1 A1", SAGA_COMPENSATED},
@@ -180,17 +208,28 @@ static const struct {
     {"replies after the end are nothing", "a- a+ A+ t5000", "a1", SAGA_COMPENSATED},
 };
 
+static void check_script(const char *definition, const char *name, const char *script, const char *sent, enum saga_state end)
+{
+    struct world w;
+    world_open(&w, definition);
+    play(&w, script);
+    ck_assert_msg(strcmp(buf_text(&w.sent), sent) == 0, "%s: sent %s", name, buf_text(&w.sent));
+    ck_assert_msg(w.saga.state == end, "%s: ended %s", name, saga_state_name(w.saga.state));
+    ck_assert_int_eq(saga_ended(w.saga.state), w.saga.ended_ms != 0);
+    world_close(&w);
+}
+
 START_TEST(scripts_give_their_commands)
 {
-    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
-        struct world w;
-        world_open(&w, plain);
-        play(&w, scripts[i].script);
-        ck_assert_msg(strcmp(buf_text(&w.sent), scripts[i].sent) == 0, "%s: sent %s", scripts[i].name, buf_text(&w.sent));
-        ck_assert_msg(w.saga.state == scripts[i].end, "%s: ended %s", scripts[i].name, saga_state_name(w.saga.state));
-        ck_assert_int_eq(saga_ended(w.saga.state), w.saga.ended_ms != 0);
-        world_close(&w);
-    }
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
+        check_script(plain, scripts[i].name, scripts[i].script, scripts[i].sent, scripts[i].end);
+}
+END_TEST
+
+START_TEST(steps_run_as_a_graph_and_are_undone_against_it)
+{
+    for (size_t i = 0; i < sizeof graph_scripts / sizeof graph_scripts[0]; i++)
+        check_script(diamond, graph_scripts[i].name, graph_scripts[i].script, graph_scripts[i].sent, graph_scripts[i].end);
 }
 END_TEST
 
@@ -295,33 +334,37 @@ START_TEST(a_wake_up_is_not_moved_by_replies)
 }
 END_TEST
 
+static void apply_random(struct world *w, unsigned *seed, const char *letters)
+{
+    int dice = rand_r(seed) % 20;
+    if (dice == 0) {
+        world_apply(w, &(struct event){.type = EVENT_CANCEL});
+    } else if (dice < 6) {
+        w->now_ms += rand_r(seed) % 1500;
+        world_apply(w, &(struct event){.type = EVENT_TIMER});
+    } else {
+        struct event event = reply(w, letters[(size_t)rand_r(seed) % strlen(letters)], 1 + rand_r(seed) % 3, "+-~."[rand_r(seed) % 4]);
+        if (event.kind == KIND_ACTION || event.outcome != OUTCOME_FAILED)
+            world_apply(w, &event);
+    }
+}
+
 /* Any events in any order leave every invariant standing, and with answering participants every saga comes to its end. */
 START_TEST(random_events_break_no_invariant)
 {
     unsigned seed = 20260131;
-    for (int run = 0; run < 2000; run++) {
+    for (int run = 0; run < 4000; run++) {
+        bool graph = run % 2;
+        const char *letters = graph ? "abcdDCBA" : "abcCBA";
         struct world w;
-        world_open(&w, plain);
+        world_open(&w, graph ? diamond : plain);
         world_apply(&w, &(struct event){.type = EVENT_START});
-        for (int i = 0; i < 30; i++) {
-            int dice = rand_r(&seed) % 20;
-            if (dice == 0)
-                world_apply(&w, &(struct event){.type = EVENT_CANCEL});
-            else if (dice < 6) {
-                w.now_ms += rand_r(&seed) % 1500;
-                world_apply(&w, &(struct event){.type = EVENT_TIMER});
-            } else {
-                struct event event = reply(&w, "abcABC"[rand_r(&seed) % 6], 1 + rand_r(&seed) % 3,
-                                           "+-~."[rand_r(&seed) % 4]);
-                if (event.kind == KIND_COMPENSATION && event.outcome == OUTCOME_FAILED)
-                    continue;
-                world_apply(&w, &event);
-            }
-        }
+        for (int i = 0; i < 30; i++)
+            apply_random(&w, &seed, letters);
         for (int i = 0; i < 40 && !saga_ended(w.saga.state) && w.saga.state != SAGA_STALLED; i++) {
             w.now_ms += 1000;
             world_apply(&w, &(struct event){.type = EVENT_TIMER});
-            for (const char *letter = "abcCBA"; *letter; letter++) {
+            for (const char *letter = letters; *letter; letter++) {
                 struct event event = reply(&w, *letter, 0, '+');
                 world_apply(&w, &event);
             }
@@ -358,6 +401,7 @@ END_TEST
 
 static const TTest **const tests[] = {
     &scripts_give_their_commands,
+    &steps_run_as_a_graph_and_are_undone_against_it,
     &a_step_without_compensation_is_passed_over,
     &a_deadline_that_passes_in_a_pause_allows_no_new_attempt,
     &input_too_deep_for_its_compensation_is_not_sent,

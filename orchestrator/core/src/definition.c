@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "graph.h"
 
 #define CANONICAL_MAX (1024u * 1024)
 #define ATTEMPTS_MAX 1000000
@@ -128,21 +129,23 @@ static enum on_timeout read_on_timeout(struct reader *r, json_t *step, const cha
     return ON_TIMEOUT_RETRY;
 }
 
-/* The steps before this one are the names that its templates may use. */
-static const struct template_node *read_input(struct reader *r, json_t *step, size_t index, const char *pointer)
+/* The names that a step's templates may use are those of its ancestors: they have always succeeded before it. */
+static void read_input(struct reader *r, json_t *step, size_t index)
 {
     struct definition *definition = r->definition;
     const char *names[DEFINITION_STEPS_MAX];
-    for (size_t i = 0; i < index; i++)
-        names[i] = definition->steps[i].name ? definition->steps[i].name : "";
+    for (size_t i = 0; i < definition->steps_n; i++)
+        names[i] = step_set_has(&definition->steps[index].ancestors, i) ? definition->steps[i].name : "";
     json_t *source = json_object_get(step, "input");
     if (!source) {
         source = json_object();
         json_object_set_new(step, "input", source);
     }
-    char at[POINTER_MAX];
-    return template_compile(&definition->arena, source, &(struct template_names){names, index},
-                            pointer_member(pointer, "input", at), r->problems);
+    char pointer[POINTER_MAX], at[POINTER_MAX];
+    pointer_index("/steps", index, pointer);
+    definition->steps[index].input =
+        template_compile(&definition->arena, source, &(struct template_names){names, definition->steps_n},
+                         pointer_member(pointer, "input", at), r->problems);
 }
 
 static void check_unique(struct reader *r, size_t index, const char *pointer)
@@ -157,8 +160,8 @@ static void check_unique(struct reader *r, size_t index, const char *pointer)
 
 static void read_step(struct reader *r, json_t *step, size_t index)
 {
-    static const char *const known[] = {"name",  "service",    "action",             "compensation", "input", "timeout",
-                                        "retry", "on_timeout", "compensation_retry", NULL};
+    static const char *const known[] = {"name",    "service", "action",     "compensation",       "after", "input",
+                                        "timeout", "retry",   "on_timeout", "compensation_retry", NULL};
     char pointer[POINTER_MAX];
     pointer_index("/steps", index, pointer);
     if (!json_is_object(step)) {
@@ -180,7 +183,6 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     out->on_timeout = read_on_timeout(r, step, pointer);
     read_retry(r, step, pointer, "retry", &out->retry);
     read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
-    out->input = read_input(r, step, index, pointer);
     check_unique(r, index, pointer);
 }
 
@@ -193,8 +195,14 @@ static void read_steps(struct reader *r, json_t *steps)
     }
     r->definition->steps = arena_array(&r->definition->arena, n, sizeof *r->definition->steps);
     r->definition->steps_n = n;
+    size_t before = r->problems->n;
     for (size_t i = 0; i < n; i++)
         read_step(r, json_array_get(steps, i), i);
+    graph_read(r->definition, steps, r->problems);
+    if (r->problems->n != before || !graph_link(r->definition, r->problems))
+        return; /* which names a template may use is not known */
+    for (size_t i = 0; i < n; i++)
+        read_input(r, json_array_get(steps, i), i);
 }
 
 static char *canonical_text(const json_t *source, struct problems *problems)

@@ -181,6 +181,22 @@ static void turn(struct move *m, const char *detail)
         set_saga(m, SAGA_COMPENSATING, "saga_compensating", detail);
 }
 
+static void stall(struct move *m, const char *detail)
+{
+    if (m->saga->state == SAGA_COMPENSATING)
+        set_saga(m, SAGA_STALLED, "saga_stalled", detail);
+}
+
+/* Once no compensation is left that failed. */
+static void resume(struct move *m)
+{
+    for (size_t i = 0; i < m->saga->definition->steps_n; i++) {
+        if (m->saga->steps[i].state == STEP_COMPENSATION_FAILED)
+            return;
+    }
+    set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL);
+}
+
 static bool in_flight(enum step_state state)
 {
     return state == STEP_RUNNING || state == STEP_COMPENSATING;
@@ -211,8 +227,8 @@ static bool step_move(struct move *m, int step, enum step_event on, const char *
     case DO_REARM: s->due_ms = m->now_ms + step_of(m, step)->timeout_ms; break;
     case DO_KEEP: keep_output(m, step); break;
     case DO_TURN: turn(m, s->error); break;
-    case DO_STALL: set_saga(m, SAGA_STALLED, "saga_stalled", s->error); break;
-    case DO_RESUME: set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL); break;
+    case DO_STALL: stall(m, s->error); break;
+    case DO_RESUME: resume(m); break;
     case DO_NOTHING: break;
     }
     return true;
@@ -231,45 +247,80 @@ static void step_send(struct move *m, int step, enum step_event on)
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
 }
 
+static bool all_succeeded(const struct move *m, const struct step_set *steps)
+{
+    for (size_t i = 0; i < m->saga->definition->steps_n; i++) {
+        if (step_set_has(steps, i) && m->saga->steps[i].state != STEP_SUCCEEDED)
+            return false;
+    }
+    return true;
+}
+
+/* It has no effect, or none any more. */
+static bool is_nothing(enum step_state state)
+{
+    return state == STEP_PENDING || state == STEP_FAILED || state == STEP_COMPENSATED;
+}
+
+static bool all_nothing(const struct saga *saga, const struct step_set *steps)
+{
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        if (step_set_has(steps, i) && !is_nothing(saga->steps[i].state))
+            return false;
+    }
+    return true;
+}
+
+/* Begins every step whose predecessors are done. */
 static void advance_forward(struct move *m)
 {
     const struct definition *definition = m->saga->definition;
-    for (size_t i = 0; i < definition->steps_n; i++) {
+    bool done = true;
+    for (size_t k = 0; k < definition->steps_n && m->saga->state == SAGA_RUNNING; k++) {
+        int i = definition->order[k];
         enum step_state state = m->saga->steps[i].state;
-        if (state == STEP_SUCCEEDED)
-            continue;
-        if (state == STEP_PENDING)
-            step_send(m, (int)i, ON_SEND);
-        return;
+        done = done && state == STEP_SUCCEEDED;
+        if (state == STEP_PENDING && all_succeeded(m, &definition->steps[i].after))
+            step_send(m, i, ON_SEND);
     }
-    set_saga(m, SAGA_COMPLETED, "saga_completed", NULL);
+    if (done && m->saga->state == SAGA_RUNNING)
+        set_saga(m, SAGA_COMPLETED, "saga_completed", NULL);
 }
 
+/* Undoes a step once everything that followed it is undone. */
+static void undo(struct move *m, int i)
+{
+    struct saga_step *s = &m->saga->steps[i];
+    if (s->state == STEP_RUNNING && s->paused) /* no new attempt goes out on the way back */
+        step_move(m, i, ON_GIVE_UP, NULL, 0);
+    if (s->state != STEP_SUCCEEDED && s->state != STEP_UNKNOWN)
+        return; /* there is nothing to undo; or it waits for a verdict, for silence, or for an operator */
+    if (!all_nothing(m->saga, &step_of(m, i)->descendants))
+        return;
+    if (step_of(m, i)->compensation)
+        step_send(m, i, ON_COMPENSATE);
+    else
+        step_move(m, i, ON_NOTHING_TO_UNDO, NULL, 0);
+}
+
+/* A compensation that failed holds up only what came before it. */
 static void advance_backward(struct move *m)
 {
-    for (size_t i = m->saga->definition->steps_n; i-- > 0;) {
-        struct saga_step *s = &m->saga->steps[i];
-        if (s->state == STEP_PENDING || s->state == STEP_FAILED || s->state == STEP_COMPENSATED)
-            continue;
-        if (s->state == STEP_RUNNING && s->paused) /* no new attempt goes out on the way back */
-            step_move(m, (int)i, ON_GIVE_UP, NULL, 0);
-        if (s->state != STEP_SUCCEEDED && s->state != STEP_UNKNOWN)
-            return; /* waits for a verdict, for silence, or for an operator */
-        if (!step_of(m, (int)i)->compensation) {
-            step_move(m, (int)i, ON_NOTHING_TO_UNDO, NULL, 0);
-            continue;
-        }
-        step_send(m, (int)i, ON_COMPENSATE);
-        return;
+    const struct definition *definition = m->saga->definition;
+    bool done = true;
+    for (size_t k = definition->steps_n; k-- > 0;) {
+        undo(m, definition->order[k]);
+        done = done && is_nothing(m->saga->steps[definition->order[k]].state);
     }
-    set_saga(m, SAGA_COMPENSATED, "saga_compensated", NULL);
+    if (done)
+        set_saga(m, SAGA_COMPENSATED, "saga_compensated", NULL);
 }
 
 static void advance(struct move *m)
 {
     if (m->saga->state == SAGA_RUNNING)
         advance_forward(m);
-    if (m->saga->state == SAGA_COMPENSATING)
+    if (m->saga->state == SAGA_COMPENSATING || m->saga->state == SAGA_STALLED)
         advance_backward(m);
 }
 
@@ -488,7 +539,7 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
 
 bool machine_withdraws(const struct saga *saga, int step)
 {
-    return saga->state == SAGA_COMPENSATING && saga->steps[step].state == STEP_RUNNING;
+    return saga->state != SAGA_RUNNING && saga->steps[step].state == STEP_RUNNING;
 }
 
 enum command_kind machine_kind(const struct saga_step *step)
@@ -514,24 +565,29 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
     return NULL;
 }
 
+/* Forward: nothing begins before what it waits for. Backward: nothing is undone before what followed it. */
+static const char *order_invariant(const struct saga *saga, size_t step)
+{
+    const struct step_definition *definition = &saga->definition->steps[step];
+    enum step_state state = saga->steps[step].state;
+    for (size_t i = 0; i < saga->definition->steps_n && state != STEP_PENDING; i++) {
+        enum step_state before = saga->steps[i].state;
+        if (step_set_has(&definition->after, i) && before != STEP_SUCCEEDED && before < STEP_COMPENSATING)
+            return "a step was begun before one that it waits for was done";
+    }
+    if (state >= STEP_COMPENSATING && !all_nothing(saga, &definition->descendants))
+        return "a step is undone before one that followed it";
+    return NULL;
+}
+
 const char *machine_invariant(const struct saga *saga)
 {
-    bool may_be_done = true; /* forward: nothing begins before what precedes it; backward: nothing is undone before what follows */
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
-        const struct saga_step *s = &saga->steps[i];
-        const char *fault = step_invariant(saga, s);
+        const char *fault = step_invariant(saga, &saga->steps[i]);
+        if (!fault)
+            fault = order_invariant(saga, i);
         if (fault)
             return fault;
-        if (s->state != STEP_PENDING && !may_be_done)
-            return "a step was begun or undone out of order";
-        may_be_done = s->state == STEP_SUCCEEDED || (s->state >= STEP_COMPENSATING && may_be_done);
-        if (s->state >= STEP_COMPENSATING) {
-            for (size_t k = i + 1; k < saga->definition->steps_n; k++) {
-                enum step_state later = saga->steps[k].state;
-                if (later != STEP_PENDING && later != STEP_FAILED && later != STEP_COMPENSATED)
-                    return "a step is undone before one that followed it";
-            }
-        }
     }
     return NULL;
 }

@@ -14,6 +14,14 @@
 #define DEFINITION_NAME_MAX 64
 #define DEFINITION_TIMEOUT_DEFAULT_MS 30000
 
+/* Some of a definition's steps, by index. */
+struct step_set {
+    uint64_t bits[2];
+};
+void step_set_add(struct step_set *set, size_t step);
+void step_set_join(struct step_set *set, const struct step_set *other);
+bool step_set_has(const struct step_set *set, size_t step);
+
 /* When silence outlasts a step's timeout: send the same command again, or give the step up and compensate. */
 enum on_timeout { ON_TIMEOUT_RETRY, ON_TIMEOUT_COMPENSATE };
 
@@ -31,6 +39,9 @@ struct step_definition {
     const char *service;
     const char *action;
     const char *compensation; /* NULL: there is nothing to undo */
+    struct step_set after;       /* it begins when all of these are done */
+    struct step_set ancestors;   /* these and those that they waited for, and so on */
+    struct step_set descendants; /* those that wait for this one, directly or not */
     const struct template_node *input;
     int64_t timeout_ms;
     enum on_timeout on_timeout;
@@ -44,6 +55,7 @@ struct definition {
     int64_t timeout_ms; /* the saga's deadline after its start; 0: none */
     struct step_definition *steps;
     size_t steps_n;
+    int *order; /* of the steps, each behind its ancestors */
     json_t *source;
     char *canonical; /* the source as canonical JSON: equal definitions have equal texts */
     struct arena arena;
