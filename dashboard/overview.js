@@ -23,7 +23,8 @@ function tile(name, value, href) {
 
 function tiles(overview) {
   const { live, last_hour: hour, outbox } = overview, took = hour.duration_ms;
-  const link = (state) => `/sagas?state=${state}`;
+  const from = new Date(Date.parse(overview.now) - 3600000).toISOString();
+  const link = (state, since) => `/sagas?state=${state}${since ? `&from=${since}` : ""}`;
   const time = (ms) => (ms === null ? "–" : duration(ms));
   return [
     h("dl", { class: "tiles", "aria-label": "Now" },
@@ -31,8 +32,8 @@ function tiles(overview) {
       tile("Outbox", [count(outbox.rows), outbox.rows > 0 && h("small", {}, ` oldest ${duration(outbox.oldest_ms)}`)])),
     h("h2", {}, "The last hour"),
     h("dl", { class: "tiles", "aria-label": "The last hour" },
-      tile("Started", count(hour.started)), tile(stateMark("COMPLETED"), count(hour.completed), link("COMPLETED")),
-      tile(stateMark("COMPENSATED"), count(hour.compensated), link("COMPENSATED")),
+      tile("Started", count(hour.started)), tile(stateMark("COMPLETED"), count(hour.completed), link("COMPLETED", from)),
+      tile(stateMark("COMPENSATED"), count(hour.compensated), link("COMPENSATED", from)),
       tile("Half within", time(took.p50)), tile("90 % within", time(took.p90)), tile("99 % within", time(took.p99))),
   ];
 }
@@ -107,8 +108,9 @@ export async function overviewView(element, signal) {
     services_at = performance.now();
     get("/v1/services", signal).then((answer) => {
       services = answer.services;
-      show(parts.services, services, () => serviceTable(services));
-    }, () => {});
+    }, () => {
+      services = services.map((service) => ({ ...service, workers: null })); // nobody tells any more
+    }).then(() => show(parts.services, services, () => serviceTable(services)));
   }
 
   async function look() {

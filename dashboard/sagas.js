@@ -32,8 +32,9 @@ function filters(query, definitions, changed) {
     h("label", {}, "Definition", h("select", { name: "definition" }, option("definition", "", "any"),
       definitions.map(({ name }) => option("definition", name, name)))),
     TIMES.map((name) => h("label", {}, `Started ${name === "from" ? "from" : "before"}`,
-      h("input", { type: "datetime-local", name, value: toField(query.get(name)) }))));
-  form.addEventListener("change", () => changed(addressOf(form)));
+      h("input", { type: "datetime-local", name, min: "2000-01-01T00:00", value: toField(query.get(name)) }))));
+  // A year that is being typed is not one yet.
+  form.addEventListener("change", () => form.checkValidity() && changed(addressOf(form)));
   form.addEventListener("submit", (event) => event.preventDefault());
   return form;
 }
@@ -75,8 +76,16 @@ export async function sagasView(element, query, signal) {
   const { definitions } = await get("/v1/definitions?limit=500", signal);
   const list = h("section", {}), pages = h("section", {});
   async function look() {
-    const asked = wanted, page = await get(`/v1/sagas?${asked}`, signal);
+    const asked = wanted, page = await get(`/v1/sagas?${asked}`, signal).catch((error) => {
+      if (asked === wanted && error.status !== 400) throw error;
+      return error;
+    });
     if (asked !== wanted) return 0; // the filter has changed meanwhile
+    if (page.status === 400) { // an address that somebody wrote by hand
+      show(list, page.message, () => h("p", { class: "problem", role: "alert" }, page.message));
+      show(pages, null, () => []);
+      return REFRESH_MS;
+    }
     show(list, page.sagas, () => table(page));
     show(pages, [String(wanted), page.next], () => pager(wanted, page));
     return REFRESH_MS;

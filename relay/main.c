@@ -10,6 +10,7 @@
 #include "wire/wire.h"
 
 #define STATS_EVERY_MS 60000
+#define LOOK_EVERY_MS 1000 /* whether its health has changed */
 
 struct options {
     struct service_config service;
@@ -36,7 +37,7 @@ static void log_stats(const struct relay_stats *stats)
 }
 
 /* The orchestrator's schema has a place to say that it lives; a service's has not. */
-static void say(struct pg *pg, const struct presence *presence, bool healthy, bool leaves)
+static bool say(struct pg *pg, const struct presence *presence, bool healthy, bool leaves)
 {
     struct err err;
     bool wanted = false, ok = presence_wanted(pg, &wanted, &err);
@@ -44,25 +45,31 @@ static void say(struct pg *pg, const struct presence *presence, bool healthy, bo
         ok = leaves ? presence_leave(pg, presence, &err) : presence_say(pg, presence, healthy, &err);
     if (!ok)
         log_line(LOG_DEBUG, "presence_blind", LOG_ERR(&err)); /* the relay itself says that it waits */
+    return ok;
 }
 
 static void serve(struct relay *relay, const struct options *o)
 {
     struct pg *pg = pg_new(o->database_url, o->schema, "saga-relay presence", PG_ADHOC);
     struct presence presence;
-    struct relay_stats stats = {.healthy = true};
-    int64_t logged_ms = clock_mono_ms();
+    struct relay_stats stats;
+    int64_t logged_ms = clock_mono_ms(), said_ms = 0;
+    bool said = false, said_healthy = false;
     presence_init(&presence, "saga-relay", "relay");
     do {
         relay_stats(relay, &stats);
-        say(pg, &presence, stats.healthy, false);
+        if (!said_ms || clock_mono_ms() - said_ms >= PRESENCE_EVERY_MS || stats.healthy != said_healthy) {
+            said = say(pg, &presence, stats.healthy, false);
+            said_ms = clock_mono_ms();
+            said_healthy = stats.healthy;
+        }
         if (clock_mono_ms() - logged_ms >= STATS_EVERY_MS) {
             log_stats(&stats);
             logged_ms = clock_mono_ms();
         }
-    } while (!service_wait(PRESENCE_EVERY_MS));
-    if (stats.healthy)
-        say(pg, &presence, true, true);
+    } while (!service_wait(LOOK_EVERY_MS));
+    if (said) /* a database that is away is not waited for at the end */
+        (void)say(pg, &presence, true, true);
     pg_free(pg);
 }
 

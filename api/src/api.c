@@ -119,6 +119,7 @@ struct api *api_start(const struct api_config *config, struct err *err)
     struct api *api = mem_alloc(sizeof *api);
     api->config = *config;
     api->traffic = traffic_new(routes, sizeof routes / sizeof routes[0]);
+    api->overview = overview_cache_new();
     api->calls = queue_new(CALLS_MAX);
     if (start_readers(api, err))
         api->http = http_start(config->listen, on_request, api, err);
@@ -153,6 +154,7 @@ void api_stop(struct api *api)
         pthread_join(api->readers[i], NULL);
     queue_free(api->calls);
     traffic_free(api->traffic);
+    overview_cache_free(api->overview);
     free(api->readers);
     free(api);
 }

@@ -13,11 +13,14 @@
 #include "store/store.h"
 #include "traffic.h"
 
+struct overview_cache;
+
 struct api {
     struct api_config config;
     struct http_server *http;
     _Atomic(struct engine *) engine;
     struct traffic *traffic;
+    struct overview_cache *overview;
     struct queue *calls; /* for the readers */
     pthread_t *readers;
     int readers_n;
@@ -88,6 +91,8 @@ void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
 void sagas_cancel(struct call *call);
 void overview_get(struct call *call);
+struct overview_cache *overview_cache_new(void);
+void overview_cache_free(struct overview_cache *cache);
 void services_list(struct call *call);
 void dashboard_page(struct call *call);
 void dashboard_asset(struct call *call);

@@ -1,7 +1,10 @@
 /* What an operator looks at first: what needs a person, what lives, what happened in the last hour. */
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/metric.h"
 #include "call.h"
 
@@ -68,9 +71,7 @@ static void write_attention(struct call *call, const struct overview *o, struct 
                       arena_printf(&call->arena, g->stalled == 1 ? "1 saga is stalled: a compensation failed for good"
                                                                  : "%" PRId64 " sagas are stalled: a compensation failed for good", g->stalled));
     if (g->outbox_oldest_ms > OUTBOX_LATE_MS)
-        add_attention(&attention, "outbox-waits",
-                      arena_printf(&call->arena, "The oldest of %" PRId64 " messages has waited for %" PRId64 " s to go to Kafka",
-                                   g->outbox_rows, g->outbox_oldest_ms / 1000));
+        add_attention(&attention, "outbox-waits", "Messages wait in the outbox for more than 10 s to go to Kafka");
     for (size_t i = 0; i < o->processes_n; i++)
         add_process_attention(call, &attention, &o->processes[i]);
     buf_char(body, ']');
@@ -156,22 +157,90 @@ static void write_processes(const struct overview *o, struct buf *body)
     buf_char(body, ']');
 }
 
-void overview_get(struct call *call)
+static void write_overview(struct call *call, const struct overview *overview, struct buf *body)
+{
+    char now[CLOCK_TEXT_MAX];
+    buf_printf(body, "{\"now\":\"%s\",", clock_format(overview->now_ms, now));
+    write_attention(call, overview, body);
+    write_live(overview, body);
+    write_hour(overview, body);
+    write_minutes(overview, body);
+    write_processes(overview, body);
+    buf_char(body, '}');
+}
+
+/* ---- asked for by many ----
+ *
+ * What it costs grows with what waits: however many pages ask, the database is asked once, and for a tenth of the time at most. */
+
+#define GOOD_FOR_MIN_MS 500
+#define GOOD_FOR_TIMES 10
+
+struct overview_cache {
+    pthread_mutex_t lock;
+    char *text; /* NULL: none yet */
+    int64_t until_ms;
+    bool asking; /* one thread is; the others give the last answer */
+};
+
+struct overview_cache *overview_cache_new(void)
+{
+    struct overview_cache *cache = mem_alloc(sizeof *cache);
+    pthread_mutex_init(&cache->lock, NULL);
+    return cache;
+}
+
+void overview_cache_free(struct overview_cache *cache)
+{
+    pthread_mutex_destroy(&cache->lock);
+    free(cache->text);
+    free(cache);
+}
+
+/* Whether the caller has to ask; else the last answer, if there is one, is in `body`. */
+static bool take_turn(struct overview_cache *cache, struct buf *body)
+{
+    pthread_mutex_lock(&cache->lock);
+    bool mine = !cache->asking && (!cache->text || clock_mono_ms() >= cache->until_ms);
+    cache->asking = cache->asking || mine;
+    if (!mine && cache->text)
+        buf_str(body, cache->text);
+    pthread_mutex_unlock(&cache->lock);
+    return mine;
+}
+
+/* `text` NULL: there was no answer. */
+static void keep(struct overview_cache *cache, const char *text, int64_t took_ms)
+{
+    int64_t good_for_ms = took_ms * GOOD_FOR_TIMES;
+    pthread_mutex_lock(&cache->lock);
+    free(cache->text);
+    cache->text = mem_strdup(text);
+    cache->until_ms = clock_mono_ms() + (good_for_ms > GOOD_FOR_MIN_MS ? good_for_ms : GOOD_FOR_MIN_MS);
+    cache->asking = false;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+static bool ask(struct call *call, struct buf *body, struct err *err)
 {
     struct overview overview;
-    struct err err;
-    char now[CLOCK_TEXT_MAX];
-    if (!read_overview(call, &overview, &err)) {
-        call_database_problem(call, &err);
+    int64_t begun_ms = clock_mono_ms();
+    bool ok = read_overview(call, &overview, err);
+    if (ok)
+        write_overview(call, &overview, body);
+    keep(call->api->overview, ok && !body->failed ? buf_text(body) : NULL, clock_mono_ms() - begun_ms);
+    return ok;
+}
+
+void overview_get(struct call *call)
+{
+    struct buf body = buf_new(ANSWER_MAX);
+    struct err err = {.kind = ERR_RETRY};
+    bool ok = take_turn(call->api->overview, &body) ? ask(call, &body, &err) : body.len > 0;
+    if (ok) {
+        call_json(call, 200, &body, NULL);
         return;
     }
-    struct buf body = buf_new(ANSWER_MAX);
-    buf_printf(&body, "{\"now\":\"%s\",", clock_format(overview.now_ms, now));
-    write_attention(call, &overview, &body);
-    write_live(&overview, &body);
-    write_hour(&overview, &body);
-    write_minutes(&overview, &body);
-    write_processes(&overview, &body);
-    buf_char(&body, '}');
-    call_json(call, 200, &body, NULL);
+    buf_free(&body);
+    call_database_problem(call, &err);
 }

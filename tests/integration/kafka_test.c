@@ -143,9 +143,41 @@ START_TEST(a_broker_that_is_away_is_reported_in_time_and_nothing_leaks_at_the_en
 }
 END_TEST
 
+START_TEST(a_member_without_partitions_has_joined_too)
+{
+    char *topic = servers_unique_name();
+    const char *topics[] = {topic};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", topic, NULL, topics, 1, 0};
+    struct kafka_consumer *consumers[2];
+    int joined = 0, partitions = 0;
+    OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 1, &err));
+    for (int i = 0; i < 2; i++) {
+        consumers[i] = kafka_consumer_new(&config, &err);
+        ck_assert_int_eq(kafka_joined_ms(consumers[i]), 0);
+    }
+    int64_t deadline = clock_mono_ms() + 20000;
+    while (joined < 2 && clock_mono_ms() < deadline) {
+        joined = partitions = 0;
+        for (int i = 0; i < 2; i++) {
+            struct kafka_record *record;
+            size_t n;
+            OK(kafka_receive(consumers[i], &record, 1, 20, &n, &err));
+            joined += kafka_joined_ms(consumers[i]) > 0;
+            partitions += kafka_partitions(consumers[i]);
+        }
+    }
+    ck_assert_int_eq(joined, 2);
+    ck_assert_int_le(partitions, 1);
+    for (int i = 0; i < 2; i++)
+        kafka_consumer_free(consumers[i]);
+    free(topic);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &a_real_broker_delivers_in_order_and_again_what_was_not_done,
     &so_does_the_broker_in_the_process,
+    &a_member_without_partitions_has_joined_too,
     &a_message_that_can_never_be_sent_is_refused,
     &a_broker_that_is_away_is_reported_in_time_and_nothing_leaks_at_the_end,
     NULL,

@@ -86,7 +86,7 @@ static void world_apply(struct world *w, const struct event *event)
             ck_assert_str_eq(c->value, "{\"input\":{},\"output\":{\"id\":7}}");
     }
     for (const struct history_entry *h = effects.history; h; h = h->next)
-        buf_printf(&w->entries, "%s ", h->event);
+        buf_printf(&w->entries, h->attempt > 1 ? "%s:%d " : "%s ", h->event, h->attempt);
     ck_assert_ptr_null(machine_invariant(&w->saga));
 }
 
@@ -309,8 +309,12 @@ START_TEST(the_history_tells_all)
     world_open(&w, plain);
     play(&w, "a~ t100 a2+ a1+ b- A+");
     ck_assert_str_eq(buf_text(&w.entries),
-                     "saga_started action_sent action_retry action_sent action_succeeded action_sent reply_ignored "
+                     "saga_started action_sent action_retry action_sent:2 action_succeeded:2 action_sent reply_ignored "
                      "action_failed saga_compensating compensation_sent compensation_succeeded saga_compensated ");
+    world_close(&w);
+    world_open(&w, plain);
+    play(&w, "t1000 a1+"); /* the verdict is told of its own attempt */
+    ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_timed_out action_sent:2 action_succeeded action_sent ");
     world_close(&w);
 }
 END_TEST

@@ -1,6 +1,7 @@
 #include "base/metric.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ void histogram_observe(struct histogram *histogram, int64_t value)
 {
     const struct histogram_shape *shape = histogram->shape;
     size_t i = 0;
+    if (value < 0) /* between two clocks */
+        value = 0;
     while (i < shape->bounds_n && value > shape->bounds[i])
         i++;
     histogram->counts[i]++;
@@ -145,7 +148,7 @@ static void write_memory(struct buf *out)
 }
 
 /* Seconds since 1970: when this process began, by the time since the machine's start in its stat file. */
-static double start_time(void)
+static double read_start_time(void)
 {
     char text[2048];
     unsigned long long ticks = 0;
@@ -163,6 +166,21 @@ static double start_time(void)
     clock_gettime(CLOCK_BOOTTIME, &up);
     double up_s = (double)up.tv_sec + (double)up.tv_nsec / 1e9, after_boot_s = (double)ticks / (double)sysconf(_SC_CLK_TCK);
     return (double)clock_real_ms() / 1e3 - (up_s - after_boot_s);
+}
+
+static double started_s;
+
+static void set_start_time(void)
+{
+    started_s = read_start_time();
+}
+
+/* Read once: it must not move with the clocks. */
+static double start_time(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_start_time);
+    return started_s;
 }
 
 static double cpu_seconds(void)

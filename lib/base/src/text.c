@@ -26,3 +26,25 @@ void text_format(char *out, size_t size, const char *format, va_list args)
     else if ((size_t)len >= size)
         drop_half(out);
 }
+
+/* RFC 3629, table of well-formed sequences. */
+size_t text_utf8_prefix(const void *data, size_t len)
+{
+    const unsigned char *s = data;
+    size_t i = 0;
+    while (i < len) {
+        unsigned char c = s[i];
+        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 9;
+        if (c == 0 || more == 9 || len - i <= more)
+            return i;
+        for (size_t k = 1; k <= more; k++) {
+            if ((s[i + k] & 0xc0) != 0x80)
+                return i;
+        }
+        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) || (c == 0xf0 && s[i + 1] < 0x90) ||
+            (c == 0xf4 && s[i + 1] > 0x8f))
+            return i;
+        i += more + 1;
+    }
+    return i;
+}

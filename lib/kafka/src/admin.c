@@ -1,5 +1,6 @@
 #include "admin.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define ANSWER_MS 3000
@@ -13,10 +14,12 @@ rd_kafka_t *admin_client(const char *brokers, struct err *err)
 }
 
 /* Its clusters are named so. */
-bool admin_is_mock(rd_kafka_t *client)
+enum admin_broker admin_broker(rd_kafka_t *client)
 {
     char *cluster = rd_kafka_clusterid(client, ANSWER_MS);
-    bool mock = cluster && strncmp(cluster, "mockCluster", strlen("mockCluster")) == 0;
+    if (!cluster)
+        return BROKER_AWAY;
+    bool mock = strncmp(cluster, "mockCluster", strlen("mockCluster")) == 0;
     rd_kafka_mem_free(client, cluster);
-    return mock;
+    return mock ? BROKER_MOCK : BROKER_REAL;
 }

@@ -6,7 +6,8 @@
 
 /* rd_kafka_destroy ends it. */
 rd_kafka_t *admin_client(const char *brokers, struct err *err);
-/* The broker in a process, this one's or another's: it has no controller and describes no groups. */
-bool admin_is_mock(rd_kafka_t *client);
+/* BROKER_MOCK is the one in a process, this one's or another's: it has no controller and describes no groups. */
+enum admin_broker { BROKER_REAL, BROKER_MOCK, BROKER_AWAY };
+enum admin_broker admin_broker(rd_kafka_t *client);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf.h"
@@ -14,6 +15,7 @@
 struct kafka_consumer {
     rd_kafka_t *client;
     atomic_int partitions;
+    atomic_llong joined_ms; /* 0: not yet, or not any more */
 };
 
 /* A struct kafka_record is a rd_kafka_message_t by another name. */
@@ -31,6 +33,10 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code, rd_kafka_
         error = rd_kafka_incremental_assign(client, partitions);
     else
         error = rd_kafka_incremental_unassign(client, partitions);
+    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && rd_kafka_assignment_lost(client))
+        atomic_store(&consumer->joined_ms, 0);
+    else if (!atomic_load(&consumer->joined_ms))
+        atomic_store(&consumer->joined_ms, clock_mono_ms());
     if (error) {
         log_line(LOG_WARN, "kafka.rebalance_failed", LOG_STR("error", rd_kafka_error_string(error)));
         rd_kafka_error_destroy(error);
@@ -163,6 +169,11 @@ void kafka_done(struct kafka_consumer *consumer, struct kafka_record *const *rec
     }
     rd_kafka_offsets_store(consumer->client, offsets); /* a partition that went to another member is not ours to store */
     rd_kafka_topic_partition_list_destroy(offsets);
+}
+
+int64_t kafka_joined_ms(struct kafka_consumer *consumer)
+{
+    return atomic_load(&consumer->joined_ms);
 }
 
 int kafka_partitions(struct kafka_consumer *consumer)

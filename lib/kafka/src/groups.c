@@ -58,7 +58,10 @@ bool kafka_count_members(const char *brokers, const char *const *groups, size_t 
     if (!client)
         return false;
     size_t asked = n < GROUPS_MAX ? n : GROUPS_MAX;
-    bool ok = !asked || admin_is_mock(client) || describe(client, groups, asked, members, err);
+    enum admin_broker broker = admin_broker(client);
+    bool ok = broker != BROKER_AWAY || err_set(err, ERR_RETRY, "Kafka does not answer");
+    if (ok && asked && broker == BROKER_REAL)
+        ok = describe(client, groups, asked, members, err);
     rd_kafka_destroy(client);
     return ok;
 }

@@ -57,7 +57,7 @@ bool kafka_ensure_topics(const char *brokers, const char *const *topics, size_t 
     rd_kafka_t *client = admin_client(brokers, err);
     if (!client)
         return false;
-    bool ok = admin_is_mock(client) || create_topics(client, topics, n, partitions, err);
+    bool ok = admin_broker(client) == BROKER_MOCK || create_topics(client, topics, n, partitions, err);
     rd_kafka_destroy(client);
     return ok;
 }

@@ -1,32 +1,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "headers.h"
 #include "wire/wire.h"
 
 #define VALUE_MAX (256u * 1024)
 #define HEADERS_MAX (256u * 1024)
-
-/* UTF-8 without NUL, which PostgreSQL's text and JSON both take (RFC 3629, table of well-formed sequences). */
-static size_t valid_prefix(const unsigned char *s, size_t len)
-{
-    size_t i = 0;
-    while (i < len) {
-        unsigned char c = s[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 9;
-        if (c == 0 || more == 9 || len - i <= more)
-            return i;
-        for (size_t k = 1; k <= more; k++) {
-            if ((s[i + k] & 0xc0) != 0x80)
-                return i;
-        }
-        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) || (c == 0xf0 && s[i + 1] < 0x90) ||
-            (c == 0xf4 && s[i + 1] > 0x8f))
-            return i;
-        i += more + 1;
-    }
-    return i;
-}
 
 static void add_base64(struct buf *out, const unsigned char *data, size_t len)
 {
@@ -46,7 +26,7 @@ static const char *as_text(struct arena *arena, const char *data, size_t len)
 {
     char *text = arena_strndup(arena, data ? data : "", data ? len : 0);
     for (size_t at = 0; at < len && data;) {
-        at += valid_prefix((const unsigned char *)text + at, len - at);
+        at += text_utf8_prefix(text + at, len - at);
         if (at < len)
             text[at++] = '?';
     }
@@ -93,7 +73,7 @@ void wire_dead_letter(struct arena *arena, const struct wire_message *message, c
 {
     const unsigned char *value = (const unsigned char *)(message->value ? message->value : "");
     size_t len = !message->value ? 0 : message->value_len < VALUE_MAX ? message->value_len : VALUE_MAX;
-    size_t valid = valid_prefix(value, len);
+    size_t valid = text_utf8_prefix(value, len);
     bool cut_inside = len < message->value_len && len - valid < 4; /* only the cut spoilt the last character */
     bool encoded = valid < len && !cut_inside;
     struct buf text = buf_new(2 * VALUE_MAX);

@@ -239,6 +239,8 @@ bool wire_command_read(struct arena *arena, const struct wire_message *message, 
     if (!need_type(arena, message, "saga.command", err) || !read_about(arena, message, &c.about, err) ||
         !need(arena, message, "saga-action", &c.action, err) || !need(arena, message, "ce_id", &id, err))
         return false;
+    if (strlen(c.action) >= WIRE_NAME_MAX)
+        return err_set(err, ERR_REFUSED, "header saga-action is longer than %d characters", WIRE_NAME_MAX - 1);
     if (!uuid_parse(id, &c.id))
         return err_set(err, ERR_REFUSED, "header ce_id is not a UUID");
     const char *deadline = wire_header(arena, message, "saga-deadline");

@@ -17,6 +17,7 @@ struct move {
     const struct event *event;
     int64_t now_ms;
     struct effects *effects;
+    int told; /* the attempt that the next entry of history is about; 0: the step's present one */
 };
 
 static const struct step_definition *step_of(const struct move *m, int step)
@@ -220,7 +221,8 @@ static bool step_move(struct move *m, int step, enum step_event on, const char *
     if (on == ON_SEND)
         s->round = 1;
     if (t->entry)
-        record(m, t->entry, step, s->attempt, s->error);
+        record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
+    m->told = 0;
     switch (t->action) {
     case DO_SEND: send(m, step, value, value_len); break;
     case DO_PAUSE: pause_step(m, step); break;
@@ -375,8 +377,10 @@ static void apply_reply(struct move *m)
 {
     const struct event *event = m->event;
     bool verdict = event->outcome == OUTCOME_SUCCEEDED || event->outcome == OUTCOME_FAILED;
+    m->told = event->attempt;
     bool applied = event->round == m->saga->steps[event->step].round &&
                    (verdict ? apply_verdict(m) : apply_attempt_reply(m));
+    m->told = 0;
     if (applied)
         advance(m);
     else
@@ -500,7 +504,7 @@ static void set_wake(struct move *m)
 
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
 {
-    struct move m = {saga, event, now_ms, effects};
+    struct move m = {saga, event, now_ms, effects, 0};
     if (saga_ended(saga->state))
         return;
     switch (event->type) {

@@ -17,7 +17,8 @@ struct pulse {
     struct arena arena;
     struct presence presence;
     uint64_t kept;   /* of the tally */
-    int64_t said_ms; /* when it last said that it lives */
+    int64_t said_ms;   /* when it last said that it lives; 0: say it now */
+    bool said_healthy; /* and what it said of its health */
     bool blind;      /* the database did not answer last time */
 };
 
@@ -41,15 +42,20 @@ static void set_gauges(struct engine *engine, bool known, const struct store_gau
     pthread_mutex_unlock(&engine->gauges_lock);
 }
 
-static bool say_and_look(struct pulse *pulse, struct err *err)
+static bool is_healthy(struct engine *engine)
 {
     struct engine_health health;
+    engine_health(engine, &health);
+    return health.database && health.consuming && health.relaying;
+}
+
+static bool say_and_look(struct pulse *pulse, bool healthy, struct err *err)
+{
     struct store_gauges gauges;
-    engine_health(pulse->engine, &health);
-    pulse->said_ms = clock_mono_ms();
-    if (!presence_say(pulse->pg, &pulse->presence, health.database && health.consuming && health.relaying, err) ||
-        !store_gauges(pulse->pg, &gauges, err))
+    if (!presence_say(pulse->pg, &pulse->presence, healthy, err) || !store_gauges(pulse->pg, &gauges, err))
         return false;
+    pulse->said_ms = clock_mono_ms();
+    pulse->said_healthy = healthy;
     set_gauges(pulse->engine, true, &gauges);
     return true;
 }
@@ -57,10 +63,12 @@ static bool say_and_look(struct pulse *pulse, struct err *err)
 static void beat(struct pulse *pulse)
 {
     struct err err;
-    bool due = !pulse->said_ms || clock_mono_ms() - pulse->said_ms >= PRESENCE_EVERY_MS;
-    pulse->blind = !keep_minutes(pulse, &err) || (due && !say_and_look(pulse, &err));
+    bool healthy = is_healthy(pulse->engine);
+    bool due = !pulse->said_ms || clock_mono_ms() - pulse->said_ms >= PRESENCE_EVERY_MS || healthy != pulse->said_healthy;
+    pulse->blind = !keep_minutes(pulse, &err) || (due && !say_and_look(pulse, healthy, &err));
     if (!pulse->blind)
         return;
+    pulse->said_ms = 0;
     set_gauges(pulse->engine, false, &(struct store_gauges){0});
     log_line(LOG_DEBUG, "engine.pulse_blind", LOG_ERR(&err));
 }

@@ -14,6 +14,7 @@
 
 #define RECEIVE_MS 500
 #define REBUILD_PAUSE_MS 1000
+#define STANDBY_AFTER_MS 10000
 
 /* One batch in hand. */
 struct batch {
@@ -169,6 +170,13 @@ static bool process(struct batch *batch)
     return true;
 }
 
+/* A newcomer waits for its partitions; one who still has none stands by, and others have them. */
+static bool is_consuming(struct kafka_consumer *consumer)
+{
+    int64_t joined_ms = kafka_joined_ms(consumer);
+    return kafka_partitions(consumer) > 0 || (joined_ms && clock_mono_ms() - joined_ms > STANDBY_AFTER_MS);
+}
+
 static struct kafka_consumer *open_consumer(struct engine *engine, struct err *err)
 {
     const char *topics[] = {engine->reply_topic};
@@ -205,7 +213,7 @@ static bool consume(struct engine *engine, struct kafka_consumer *consumer, stru
     while (!atomic_load(&engine->stopping)) {
         if (!kafka_receive(consumer, batch->records, BATCH_MAX, RECEIVE_MS, &batch->records_n, err))
             return false;
-        atomic_store(&engine->consuming, kafka_partitions(consumer) > 0);
+        atomic_store(&engine->consuming, is_consuming(consumer));
         note_backlog(engine, batch->records_n);
         if (batch->records_n && process(batch)) {
             fault_point("engine.before_offsets");

@@ -111,7 +111,7 @@ static void count_attempt(struct definition_tally *definition, const struct saga
 {
     const struct saga_step *step = &saga->steps[entry->step];
     struct step_tally *tally = step_of(definition, saga->definition->steps[entry->step].name);
-    /* The step remembers its last command, whose id tells when it was made. */
+    /* Of the attempts a step remembers the last, whose command's id tells when it was made. */
     if (step->attempt == entry->attempt && machine_kind(step) == kind)
         histogram_observe(&tally->durations[kind], entry->at_ms - uuid_v7_ms(&step->command_id));
 }
@@ -123,30 +123,30 @@ static void count_retry(struct definition_tally *definition, const struct saga *
         step_of(definition, saga->definition->steps[entry->step].name)->retries[kind]++;
 }
 
-/* A clock that was set back counts into the minute at hand. */
 static struct minute_tally *minute_of(struct tally *tally, struct definition_tally *definition, int64_t at_ms)
 {
     int64_t minute = at_ms / MINUTE_MS;
     struct minute_tally *out = &definition->minutes[minute & 1];
-    if (minute > out->minute)
+    if (minute != out->minute)
         *out = (struct minute_tally){.minute = minute, .durations = {.shape = &histogram_fine}};
     out->changed = ++tally->changes;
     return out;
 }
 
-static void count_saga(struct definition_tally *definition, const struct saga *saga, const struct history_entry *entry,
-                       struct minute_tally *minute)
+static void count_saga(struct tally *tally, struct definition_tally *definition, const struct saga *saga,
+                       const struct history_entry *entry)
 {
     const char *event = entry->event;
     if (strcmp(event, "saga_started") == 0) {
         definition->started++;
-        minute->started++;
+        minute_of(tally, definition, entry->at_ms)->started++;
     } else if (strcmp(event, "saga_stalled") == 0) {
         definition->stalled++;
-        minute->stalled++;
+        minute_of(tally, definition, entry->at_ms)->stalled++;
     } else if (strcmp(event, "saga_cancelled") == 0) {
         definition->cancelled++;
     } else if (strcmp(event, "saga_completed") == 0 || strcmp(event, "saga_compensated") == 0) {
+        struct minute_tally *minute = minute_of(tally, definition, entry->at_ms);
         bool completed = saga->state == SAGA_COMPLETED;
         int64_t took_ms = entry->at_ms - saga->created_ms;
         (*(completed ? &definition->completed : &definition->compensated))++;
@@ -168,7 +168,7 @@ static void count_entry(struct tally *tally, struct definition_tally *definition
     else if (strcmp(event, "compensation_succeeded") == 0 || strcmp(event, "compensation_failed") == 0)
         count_attempt(definition, saga, entry, KIND_COMPENSATION);
     else
-        count_saga(definition, saga, entry, minute_of(tally, definition, entry->at_ms));
+        count_saga(tally, definition, saga, entry);
 }
 
 void tally_saga(struct tally *tally, const struct saga *saga, const struct history_entry *history)
@@ -219,13 +219,43 @@ uint64_t tally_minutes(struct tally *tally, uint64_t since, struct arena *arena,
     return changes;
 }
 
-/* ---- as metrics ---- */
+/* ---- as metrics ----
+ *
+ * Definitions and steps are only ever added, at the front of their lists, and keep their names: the lock is held to copy the
+ * figures of one, not while they are written. */
+
+static struct definition_tally *first_definition(struct tally *tally)
+{
+    pthread_mutex_lock(&tally->lock);
+    struct definition_tally *first = tally->all;
+    pthread_mutex_unlock(&tally->lock);
+    return first;
+}
+
+static void copy(struct tally *tally, void *to, const void *from, size_t size)
+{
+    pthread_mutex_lock(&tally->lock);
+    memcpy(to, from, size);
+    pthread_mutex_unlock(&tally->lock);
+}
+
+static bool is_empty(const struct histogram *histogram)
+{
+    for (size_t i = 0; i <= histogram->shape->bounds_n; i++) {
+        if (histogram->counts[i])
+            return false;
+    }
+    return true;
+}
 
 static void write_counter(struct tally *tally, struct buf *out, const char *name, const char *help, size_t offset)
 {
     metric_family(out, name, "counter", help);
-    for (const struct definition_tally *d = tally->all; d; d = d->next_of_all)
-        metric_value(out, name, METRIC_LABELS({"definition", d->name}), (double)*(const uint64_t *)(const void *)((const char *)d + offset));
+    for (const struct definition_tally *d = first_definition(tally); d; d = d->next_of_all) {
+        uint64_t value;
+        copy(tally, &value, (const char *)d + offset, sizeof value);
+        metric_value(out, name, METRIC_LABELS({"definition", d->name}), (double)value);
+    }
 }
 
 static void write_sagas(struct tally *tally, struct buf *out)
@@ -244,30 +274,42 @@ static void write_sagas(struct tally *tally, struct buf *out)
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         write_counter(tally, out, counters[i].name, counters[i].help, counters[i].offset);
     metric_family(out, "saga_duration_seconds", "histogram", "From the acceptance of a saga to its end.");
-    for (const struct definition_tally *d = tally->all; d; d = d->next_of_all) {
+    for (const struct definition_tally *d = first_definition(tally); d; d = d->next_of_all) {
+        struct histogram durations[2];
+        copy(tally, durations, d->durations, sizeof durations);
         for (size_t i = 0; i < 2; i++)
-            metric_histogram(out, "saga_duration_seconds", METRIC_LABELS({"definition", d->name}, {"state", outcomes[i]}), &d->durations[i]);
+            metric_histogram(out, "saga_duration_seconds", METRIC_LABELS({"definition", d->name}, {"state", outcomes[i]}), &durations[i]);
     }
 }
 
-static void write_steps(struct tally *tally, struct buf *out)
+/* What has never run, as most compensations, is left out. */
+static void write_step(struct buf *out, const struct definition_tally *definition, const struct step_tally *step)
 {
-    metric_family(out, "saga_step_duration_seconds", "histogram", "From the command of an attempt to its verdict.");
-    for (const struct definition_tally *d = tally->all; d; d = d->next_of_all) {
-        for (const struct step_tally *step = d->steps; step; step = step->next) {
-            for (int kind = 0; kind < KINDS_N; kind++)
-                metric_histogram(out, "saga_step_duration_seconds",
-                                 METRIC_LABELS({"definition", d->name}, {"step", step->name}, {"kind", command_kind_name(kind)}),
-                                 &step->durations[kind]);
-        }
+    for (int kind = 0; kind < KINDS_N; kind++) {
+        if (!is_empty(&step->durations[kind]))
+            metric_histogram(out, "saga_step_duration_seconds",
+                             METRIC_LABELS({"definition", definition->name}, {"step", step->name}, {"kind", command_kind_name(kind)}),
+                             &step->durations[kind]);
     }
-    metric_family(out, "saga_retries_total", "counter", "Attempts of steps after their first.");
-    for (const struct definition_tally *d = tally->all; d; d = d->next_of_all) {
-        for (const struct step_tally *step = d->steps; step; step = step->next) {
-            for (int kind = 0; kind < KINDS_N; kind++)
-                metric_value(out, "saga_retries_total",
-                             METRIC_LABELS({"definition", d->name}, {"step", step->name}, {"kind", command_kind_name(kind)}),
-                             (double)step->retries[kind]);
+}
+
+static void write_retries(struct buf *out, const struct definition_tally *definition, const struct step_tally *step)
+{
+    for (int kind = 0; kind < KINDS_N; kind++)
+        metric_value(out, "saga_retries_total",
+                     METRIC_LABELS({"definition", definition->name}, {"step", step->name}, {"kind", command_kind_name(kind)}),
+                     (double)step->retries[kind]);
+}
+
+static void write_steps(struct tally *tally, struct buf *out,
+                        void (*write)(struct buf *out, const struct definition_tally *definition, const struct step_tally *step))
+{
+    for (const struct definition_tally *d = first_definition(tally); d; d = d->next_of_all) {
+        struct step_tally *first, step;
+        copy(tally, &first, &d->steps, sizeof first);
+        for (const struct step_tally *at = first; at; at = step.next) {
+            copy(tally, &step, at, sizeof step);
+            write(out, d, &step);
         }
     }
 }
@@ -275,19 +317,23 @@ static void write_steps(struct tally *tally, struct buf *out)
 static void write_batches(struct tally *tally, struct buf *out)
 {
     static const char *const kinds[TALLY_BATCHES_N] = {"starts", "replies", "timers"};
+    struct histogram sizes[TALLY_BATCHES_N], times[TALLY_BATCHES_N];
+    copy(tally, sizes, tally->sizes, sizeof sizes);
+    copy(tally, times, tally->times, sizeof times);
     metric_family(out, "saga_engine_batch_items", "histogram", "Starts, replies, or timers and operators' acts carried at once.");
     for (int i = 0; i < TALLY_BATCHES_N; i++)
-        metric_histogram(out, "saga_engine_batch_items", METRIC_LABELS({"batch", kinds[i]}), &tally->sizes[i]);
-    metric_family(out, "saga_engine_batch_seconds", "histogram", "From taking such a batch to having committed it.");
+        metric_histogram(out, "saga_engine_batch_items", METRIC_LABELS({"batch", kinds[i]}), &sizes[i]);
+    metric_family(out, "saga_engine_batch_seconds", "histogram", "From taking such a batch to having answered or committed all of it.");
     for (int i = 0; i < TALLY_BATCHES_N; i++)
-        metric_histogram(out, "saga_engine_batch_seconds", METRIC_LABELS({"batch", kinds[i]}), &tally->times[i]);
+        metric_histogram(out, "saga_engine_batch_seconds", METRIC_LABELS({"batch", kinds[i]}), &times[i]);
 }
 
 void tally_write(struct tally *tally, struct buf *out)
 {
-    pthread_mutex_lock(&tally->lock);
     write_sagas(tally, out);
-    write_steps(tally, out);
+    metric_family(out, "saga_step_duration_seconds", "histogram", "From the command of an attempt to its verdict.");
+    write_steps(tally, out, write_step);
+    metric_family(out, "saga_retries_total", "counter", "Attempts of steps after their first.");
+    write_steps(tally, out, write_retries);
     write_batches(tally, out);
-    pthread_mutex_unlock(&tally->lock);
 }

@@ -18,7 +18,7 @@ void tally_free(struct tally *tally);
 
 /* A saga as it was just committed, with what was added to its history. */
 void tally_saga(struct tally *tally, const struct saga *saga, const struct history_entry *history);
-/* A batch of `n` items that took `us` microseconds, its commit included. */
+/* A batch of `n` items that took `us` microseconds until each of them was committed or answered. */
 void tally_batch(struct tally *tally, enum tally_batch kind, size_t n, int64_t us);
 /* What happened in the present minute and the one before, by definition, where anything was counted after `since` (0: ever),
  * with its durations in the arena. Returns the `since` for the next time. */

@@ -23,10 +23,10 @@ static const struct pg_statement minutes_forget = {
     "minutes_forget", "DELETE FROM saga_minute WHERE minute < now() - interval '1 day'"};
 static const struct pg_statement minutes_get = {
     "minutes_get", "SELECT minute, sum(started)::bigint, sum(completed)::bigint, sum(compensated)::bigint, sum(stalled)::bigint"
-                   " FROM saga_minute WHERE minute >= $1 GROUP BY minute ORDER BY minute"};
+                   " FROM saga_minute WHERE minute BETWEEN $1 AND now() GROUP BY minute ORDER BY minute"};
 static const struct pg_statement durations_get = {
     "durations_get", "SELECT bucket, sum(n)::bigint FROM saga_minute, unnest(durations) WITH ORDINALITY AS t(n, bucket)"
-                     " WHERE minute >= $1 GROUP BY bucket"};
+                     " WHERE minute BETWEEN $1 AND now() GROUP BY bucket"};
 static const struct pg_statement processes_get = {
     "processes_get", "SELECT program, version, host, roles, pid, healthy, seen_at > now() - interval '30 s', started_at, seen_at"
                      " FROM process WHERE seen_at > now() - interval '1 hour' ORDER BY program, started_at, id"};

@@ -30,6 +30,7 @@ struct histogram {
     uint64_t counts[HISTOGRAM_BOUNDS_MAX + 1]; /* each value in one; the last is above all bounds */
     int64_t sum;
 };
+/* A negative value counts as 0, since a sum must not fall. */
 void histogram_observe(struct histogram *histogram, int64_t value);
 /* The value below which the share `q` (0 to 1) of all values lies, as nearly as the buckets tell, in units of the bounds; -1
  * when there are no values. */

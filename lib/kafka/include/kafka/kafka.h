@@ -71,7 +71,10 @@ MUST_CHECK bool kafka_receive(struct kafka_consumer *consumer, struct kafka_reco
 /* The records are done with, in the order in which they were received: their offsets will be committed soon, off this
  * thread. A crash before that has them delivered again. */
 void kafka_done(struct kafka_consumer *consumer, struct kafka_record *const *records, size_t n);
-/* Has the consumer joined its group, and how many partitions has it? Any thread. */
+/* Since when (clock_mono_ms) the consumer has been a member of its group, perhaps one for whom there are no partitions left; 0:
+ * it is none. Any thread. */
+int64_t kafka_joined_ms(struct kafka_consumer *consumer);
+/* How many partitions it has. Any thread. */
 int kafka_partitions(struct kafka_consumer *consumer);
 
 /* Fills `message` with pointers into the record. */
