@@ -59,7 +59,7 @@ prepare_programs() { # dir bin-dir
     fi
     load_env "$dir"
     : >"$dir/logs/saga-orchestrator.log"
-    "$bin/saga-orchestrator" migrate >>"$dir/logs/saga-orchestrator.log" 2>&1 ||
+    SAGA_LOG_FORMAT=${SAGA_LOG_FORMAT:-text} "$bin/saga-orchestrator" migrate >>"$dir/logs/saga-orchestrator.log" 2>&1 ||
         { tail -n 3 "$dir/logs/saga-orchestrator.log" >&2; die "the schema was not made"; }
 }
 
