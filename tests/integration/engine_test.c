@@ -571,6 +571,7 @@ static void apply_elsewhere(const struct uuid *id, const struct event *events, s
         machine_apply(saga, &events[i], clock_real_ms() + (int64_t)i * 1000, &effects);
     struct store_change change = {.saga = saga, .history = effects.history};
     OK(store_save(pg, &change, 1, &(struct store_terms){0}, &err));
+    saga_release(saga);
     catalog_free(catalog);
 }
 
