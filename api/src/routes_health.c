@@ -28,7 +28,7 @@ void health_ready(struct call *call)
 {
     bool running;
     struct engine_health health = read_health(call, &running);
-    bool ready = running && health.database && health.consuming && health.relaying;
+    bool ready = running && health.ready;
     struct buf body = buf_new(1024);
     buf_printf(&body, "{\"status\":\"%s\",\"checks\":{\"engine\":\"%s\",\"database\":\"%s\",\"replies\":\"%s\",\"relay\":\"%s\"}}",
                word(ready), word(running), word(health.database), word(health.consuming), word(health.relaying));

@@ -160,11 +160,11 @@ static void await_ready(void)
 {
     struct engine_health health = {0};
     int64_t deadline = clock_mono_ms() + 20000;
-    while (clock_mono_ms() < deadline && !(health.database && health.consuming && health.relaying)) {
+    while (clock_mono_ms() < deadline && !health.ready) {
         usleep(10000);
         engine_health(engine, &health);
     }
-    ck_assert(health.database && health.consuming && health.relaying);
+    ck_assert(health.database && health.consuming && health.relaying && health.ready);
 }
 
 static void put_definition(const char *text)

@@ -1,5 +1,7 @@
-/* What a relay counts, and its metrics. */
+/* What a relay tells of its work: its counts, its metrics, the log line of a message that went out. */
+#include "base/log.h"
 #include "parts.h"
+#include "wire/label.h"
 
 void counts_open(struct counts *counts)
 {
@@ -27,6 +29,20 @@ void counts_round(struct counts *counts, size_t rows, int64_t us)
     histogram_observe(&counts->round_rows, (int64_t)rows);
     histogram_observe(&counts->round_times, us);
     pthread_mutex_unlock(&counts->lock);
+}
+
+void relay_log_published(const struct wire_message *message)
+{
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    struct wire_label label = wire_label_of(message);
+    log_line(LOG_DEBUG, "relay.published", LOG_LABEL(&label), LOG_STR("topic", message->topic));
+}
+
+void relay_stats(struct relay *relay, struct relay_stats *stats)
+{
+    *stats = (struct relay_stats){atomic_load(&relay->published), atomic_load(&relay->dead), atomic_load(&relay->failed),
+                                  atomic_load(&relay->healthy)};
 }
 
 static void write_counter(struct buf *out, const char *name, const char *help, uint64_t value)

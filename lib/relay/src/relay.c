@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "base/wake.h"
 #include "parts.h"
-#include "wire/label.h"
 
 #define IDLE_POLL_MS 1000
 #define PAUSE_MS 500      /* after a failure */
@@ -23,14 +22,6 @@ struct handed {
     struct settled_row place;
     int64_t begun_ms; /* clock_mono_ms before its row was inserted */
 };
-
-void relay_log_published(const struct wire_message *message)
-{
-    if (!log_enabled(LOG_DEBUG))
-        return;
-    struct wire_label label = wire_label_of(message);
-    log_line(LOG_DEBUG, "relay.published", LOG_LABEL(&label), LOG_STR("topic", message->topic));
-}
 
 static void report_handed(struct relay *relay, struct handed *handed, const struct kafka_record *record, const struct err *err)
 {
@@ -250,10 +241,4 @@ void relay_free(struct relay *relay)
         return;
     relay_stop(relay);
     free_parts(relay);
-}
-
-void relay_stats(struct relay *relay, struct relay_stats *stats)
-{
-    *stats = (struct relay_stats){atomic_load(&relay->published), atomic_load(&relay->dead), atomic_load(&relay->failed),
-                                  atomic_load(&relay->healthy)};
 }

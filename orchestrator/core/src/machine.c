@@ -561,8 +561,7 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "nothing wakes the saga in time";
     if (saga->state == SAGA_COMPLETED && s->state != STEP_SUCCEEDED)
         return "a completed saga has a step that did not succeed";
-    if (saga->state == SAGA_COMPENSATED && s->state != STEP_PENDING && s->state != STEP_FAILED &&
-        s->state != STEP_COMPENSATED)
+    if (saga->state == SAGA_COMPENSATED && !is_nothing(s->state))
         return "a compensated saga has a step that is not undone";
     if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED)
         return "a running saga has a step on its way back";

@@ -115,13 +115,6 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
     return true;
 }
 
-void tell_end(struct engine *engine, const struct saga *saga)
-{
-    if (saga_ended(saga->state))
-        atomic_fetch_add(&engine->ended, 1);
-    watches_tell(engine, &saga->id, saga);
-}
-
 /* ---- from happenings to sagas ---- */
 
 static int by_saga_then_order(const void *a, const void *b)
@@ -368,7 +361,7 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
     fault_point("engine.after_commit");
     for (size_t i = 0; i < changes_n; i++) {
         if (notices[i])
-            tell_end(engine, changes[i].saga);
+            watches_tell(engine, &changes[i].saga->id, changes[i].saga);
     }
     return true;
 }

@@ -45,7 +45,5 @@ struct store_message *command_messages(struct engine *engine, struct arena *aren
  * timers hear of them. `begun_ms`: clock_mono_ms before the transaction. */
 MUST_CHECK bool save_changes(struct applier *applier, struct store_change *changes, size_t n, int64_t begun_ms, bool begun,
                              struct err *err);
-/* Whoever waits for the saga's end is told. */
-void tell_end(struct engine *engine, const struct saga *saga);
 
 #endif

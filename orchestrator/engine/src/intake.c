@@ -189,9 +189,8 @@ static void settle_created(struct batch *batch, size_t i)
 {
     struct engine *engine = batch->applier->engine;
     struct saga *saga = batch->entries[i].saga;
-    atomic_fetch_add(&engine->started, 1);
     if (saga_ended(saga->state))
-        tell_end(engine, saga);
+        watches_tell(engine, &saga->id, saga);
     settle(batch, i, START_CREATED, "");
 }
 

@@ -48,7 +48,7 @@ struct engine {
 
     atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;
     atomic_llong behind_since_ms; /* replies wait since then; 0: they do not */
-    atomic_ullong started, ended, replies, dead_letters, set_aside;
+    atomic_ullong replies, dead_letters, set_aside;
 };
 
 void *replies_run(void *engine);

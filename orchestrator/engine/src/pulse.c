@@ -16,10 +16,10 @@ struct pulse {
     struct pg *pg;
     struct arena arena;
     struct presence presence;
-    uint64_t kept;   /* of the tally */
+    uint64_t kept;     /* of the tally */
     int64_t said_ms;   /* when it last said that it lives; 0: say it now */
     bool said_healthy; /* and what it said of its health */
-    bool blind;      /* the database did not answer last time */
+    bool blind;        /* the database did not answer last time */
 };
 
 static bool keep_minutes(struct pulse *pulse, struct err *err)
@@ -42,13 +42,6 @@ static void set_gauges(struct engine *engine, bool known, const struct store_gau
     pthread_mutex_unlock(&engine->gauges_lock);
 }
 
-static bool is_healthy(struct engine *engine)
-{
-    struct engine_health health;
-    engine_health(engine, &health);
-    return health.database && health.consuming && health.relaying;
-}
-
 static bool say_and_look(struct pulse *pulse, bool healthy, struct err *err)
 {
     struct store_gauges gauges;
@@ -63,9 +56,10 @@ static bool say_and_look(struct pulse *pulse, bool healthy, struct err *err)
 static void beat(struct pulse *pulse)
 {
     struct err err;
-    bool healthy = is_healthy(pulse->engine);
-    bool due = !pulse->said_ms || clock_mono_ms() - pulse->said_ms >= PRESENCE_EVERY_MS || healthy != pulse->said_healthy;
-    pulse->blind = !keep_minutes(pulse, &err) || (due && !say_and_look(pulse, healthy, &err));
+    struct engine_health health;
+    engine_health(pulse->engine, &health);
+    bool due = !pulse->said_ms || clock_mono_ms() - pulse->said_ms >= PRESENCE_EVERY_MS || health.ready != pulse->said_healthy;
+    pulse->blind = !keep_minutes(pulse, &err) || (due && !say_and_look(pulse, health.ready, &err));
     if (!pulse->blind)
         return;
     pulse->said_ms = 0;

@@ -9,6 +9,7 @@
 #include "base/metric.h"
 
 #define DEFINITION_BUCKETS 256
+#define MINUTE_MS 60000
 
 struct step_tally {
     struct step_tally *next;
@@ -16,8 +17,6 @@ struct step_tally {
     uint64_t retries[KINDS_N];
     struct histogram durations[KINDS_N]; /* of the attempt that brought the verdict */
 };
-
-#define MINUTE_MS 60000
 
 struct minute_tally {
     int64_t minute; /* since 1970 */

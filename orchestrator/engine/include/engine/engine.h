@@ -119,7 +119,8 @@ struct engine_health {
     bool database;   /* the last batch of every thread reached it */
     bool consuming;  /* replies are consumed: the consumer has its partitions, or another member all of them */
     bool relaying;
-    uint64_t started, ended, replies, dead_letters, set_aside, published, unpublishable;
+    bool ready;      /* all of these */
+    uint64_t replies, dead_letters, set_aside, unpublishable;
 };
 /* Any thread. */
 void engine_health(struct engine *engine, struct engine_health *health);
