@@ -156,7 +156,7 @@ json_t *call_body(struct call *call)
     return NULL;
 }
 
-static bool bad_parameter(struct call *call, const char *name, const char *expected)
+bool call_bad_parameter(struct call *call, const char *name, const char *expected)
 {
     char detail[200];
     snprintf(detail, sizeof detail, "query parameter '%s': %s", name, expected);
@@ -176,7 +176,15 @@ bool call_query_int(struct call *call, const char *name, int64_t min, int64_t ma
         return true;
     }
     snprintf(expected, sizeof expected, "expected a whole number from %" PRId64 " to %" PRId64, min, max);
-    return bad_parameter(call, name, expected);
+    return call_bad_parameter(call, name, expected);
+}
+
+bool call_query_time(struct call *call, const char *name, int64_t *ms)
+{
+    const char *text = http_query(call->request, name);
+    if (!text || (clock_parse(text, ms) && *ms > 0))
+        return true;
+    return call_bad_parameter(call, name, "expected a time like 2026-01-31T10:00:00Z");
 }
 
 bool call_query_duration(struct call *call, const char *name, int64_t max_ms, int64_t *ms)
@@ -188,7 +196,7 @@ bool call_query_duration(struct call *call, const char *name, int64_t max_ms, in
     if (duration_parse(text, ms) && *ms <= max_ms)
         return true;
     snprintf(expected, sizeof expected, "expected a duration like 500ms or 30s, at most %" PRId64 "s", max_ms / 1000);
-    return bad_parameter(call, name, expected);
+    return call_bad_parameter(call, name, expected);
 }
 
 void buf_time_member(struct buf *out, const char *name, int64_t ms)

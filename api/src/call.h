@@ -74,8 +74,11 @@ void call_later(struct call *call, const struct route *route);
 bool call_same_site(struct call *call);
 /* The body as a JSON object, or NULL after having answered. The caller drops the reference. */
 json_t *call_body(struct call *call);
-/* A query parameter as a number or duration within bounds; false after having answered. Absent: the preset. */
+/* Refuses a query parameter; false. */
+bool call_bad_parameter(struct call *call, const char *name, const char *expected);
+/* A query parameter as a number, time or duration within bounds; false after having answered. Absent: the preset. */
 bool call_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value);
+bool call_query_time(struct call *call, const char *name, int64_t *ms);
 bool call_query_duration(struct call *call, const char *name, int64_t max_ms, int64_t *ms);
 
 void buf_time_member(struct buf *out, const char *name, int64_t ms); /* ,"name":"..." or ,"name":null */

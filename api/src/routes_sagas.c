@@ -479,22 +479,6 @@ void sagas_cancel(struct call *call)
 
 /* ---- list ---- */
 
-static bool bad_filter(struct call *call, const char *detail)
-{
-    call_problem(call, 400, "invalid-parameter", "A query parameter is wrong", detail, NULL);
-    return false;
-}
-
-static bool read_time(struct call *call, const char *name, int64_t *ms)
-{
-    const char *text = http_query(call->request, name);
-    char detail[120];
-    if (!text || (clock_parse(text, ms) && *ms > 0))
-        return true;
-    snprintf(detail, sizeof detail, "query parameter '%s': expected a time like 2026-01-31T10:00:00Z", name);
-    return bad_filter(call, detail);
-}
-
 static bool read_filter(struct call *call, struct store_filter *filter, int64_t *limit)
 {
     enum saga_state known;
@@ -505,10 +489,10 @@ static bool read_filter(struct call *call, struct store_filter *filter, int64_t 
                                     .before = cursor ? before : NULL};
     *limit = LIST_DEFAULT;
     if (filter->state && !saga_state_parse(filter->state, &known))
-        return bad_filter(call, "query parameter 'state': expected RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
+        return call_bad_parameter(call, "state", "expected RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
     if (cursor && !uuid_parse(cursor, before))
-        return bad_filter(call, "query parameter 'before': expected a saga's id");
-    return read_time(call, "from", &filter->from_ms) && read_time(call, "to", &filter->to_ms) &&
+        return call_bad_parameter(call, "before", "expected a saga's id");
+    return call_query_time(call, "from", &filter->from_ms) && call_query_time(call, "to", &filter->to_ms) &&
            call_query_int(call, "limit", 1, LIST_MAX, limit);
 }
 

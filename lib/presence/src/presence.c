@@ -3,8 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Nothing is lost with a row of these: the disk is not waited for. */
-static const struct pg_statement do_not_wait = {"presence_no_wait", "SET LOCAL synchronous_commit = off"};
 static const struct pg_statement has_table = {"presence_wanted", "SELECT to_regclass('process') IS NOT NULL"};
 static const struct pg_statement forget = {"presence_forget", "DELETE FROM process WHERE seen_at < now() - interval '1 hour'"};
 static const struct pg_statement say = {
@@ -39,11 +37,10 @@ bool presence_say(struct pg *pg, const struct presence *presence, bool healthy, 
     pg_param_int(&params, PG_INT4, getpid());
     pg_param_text(&params, PG_TEXT, presence->roles);
     pg_param_int(&params, PG_BOOL, healthy);
-    struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&do_not_wait, NULL, NULL}, {&forget, NULL, NULL},
-                              {&say, &params, NULL}, {&PG_COMMIT, NULL, NULL}};
-    bool ok = pg_run(pg, calls, 5, err);
+    struct pg_call calls[] = {{&PG_NO_WAIT, NULL, NULL}, {&forget, NULL, NULL}, {&say, &params, NULL}};
+    bool ok = pg_run(pg, calls, 3, err);
     pg_params_free(&params);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 3; i++)
         pg_rows_free(calls[i].rows);
     return ok;
 }

@@ -12,8 +12,6 @@
 /* A row's place may be another row's by now, if the lease has passed: so the id must agree too. A crash of the server may
  * undo what is done here, without harm: a row that comes back is sent again. So its commit does not wait for the disk. */
 /* clang-format off */
-static const struct pg_statement no_wait = {
-    "settle_no_wait", "SELECT set_config('synchronous_commit', 'off', true)"};
 static const struct pg_statement settle[FATES_N] = {
     [FATE_SENT] = {"settle_sent", "DELETE FROM outbox WHERE ctid = ANY($1) AND id = ANY($2)"},
     [FATE_UNSENT] = {"settle_unsent", "UPDATE outbox SET leased_until = NULL WHERE ctid = ANY($1) AND id = ANY($2)"},
@@ -106,7 +104,7 @@ static void fill(struct pg_params *params, const struct settled_rows *set)
 static bool run(struct pg *pg, const struct settled_rows *sets, struct err *err)
 {
     struct pg_params params[FATES_N] = {0};
-    struct pg_call calls[FATES_N + 1] = {{&no_wait, NULL, NULL}};
+    struct pg_call calls[FATES_N + 1] = {{&PG_NO_WAIT, NULL, NULL}};
     size_t n = 1;
     for (int fate = 0; fate < FATES_N; fate++) {
         if (!sets[fate].n)

@@ -72,11 +72,11 @@ bool store_put_minutes(struct pg *pg, const struct uuid *process, const struct s
         pg_add_int(c[5], minutes[i].stalled);
         add_durations(c[6], minutes[i].durations);
     }
-    struct pg_call calls[] = {{&minutes_put, &params, NULL}, {&minutes_forget, NULL, NULL}};
-    bool ok = pg_run(pg, calls, 2, err);
+    struct pg_call calls[] = {{&PG_NO_WAIT, NULL, NULL}, {&minutes_put, &params, NULL}, {&minutes_forget, NULL, NULL}};
+    bool ok = pg_run(pg, calls, 3, err);
     pg_params_free(&params);
-    pg_rows_free(calls[0].rows);
-    pg_rows_free(calls[1].rows);
+    for (size_t i = 0; i < 3; i++)
+        pg_rows_free(calls[i].rows);
     return ok;
 }
 

@@ -96,6 +96,8 @@ struct pg_call {
 
 /* The words of a transaction, for batches. Without them a batch is a transaction of its own. */
 extern const struct pg_statement PG_BEGIN, PG_COMMIT, PG_ROLLBACK;
+/* Within a transaction or batch: its commit does not wait for the disk, so that a crash of the server may undo it. */
+extern const struct pg_statement PG_NO_WAIT;
 
 /* Sends the calls together, then reads their results: one round trip. All or nothing: on failure no `rows` is set, an
  * open transaction is rolled back, and `err` says what to do; err->in_doubt when a commit may have happened. */
