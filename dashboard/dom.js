@@ -20,6 +20,13 @@ export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+// A table that scrolls by itself where it is wider than the page. A cell is a td or what stands in one.
+export function table(name, columns, rows) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
+    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => (cell?.tagName === "TD" ? cell : h("td", {}, cell))))))));
+}
+
 // Replaces a section's content only when it says something else, so that focus and selection survive an update.
 export function show(section, key, make) {
   const text = JSON.stringify(key);

@@ -1,8 +1,8 @@
 // What an operator looks at first: what needs a person, what is under way, the last hour, who works.
 import { get } from "./api.js";
-import { h, show, svg } from "./dom.js";
+import { h, show, svg, table } from "./dom.js";
 import { follow } from "./live.js";
-import { count, duration, stateMark, when } from "./words.js";
+import { count, duration, mark, stateMark, when } from "./words.js";
 
 const REFRESH_MS = 2000, SERVICES_MS = 10000;
 const WHERE = { "sagas-stalled": ["/sagas?state=STALLED", "Show them"] };
@@ -63,18 +63,12 @@ function minuteTable(minutes) {
   const busy = minutes.filter((one) => one.started || one.completed || one.compensated || one.stalled).reverse();
   if (!busy.length) return h("p", { class: "empty" }, "Nothing has happened in the last hour.");
   return table("By the minute", ["Minute", "Started", "Completed", "Compensated", "Stalled"], busy.map((one) => [
-    when(one.minute), ...[one.started, one.completed, one.compensated, one.stalled].map((n) => h("span", { class: "number" }, count(n)))]));
-}
-
-function table(name, columns, rows) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", {},
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
-    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));
+    when(one.minute), ...[one.started, one.completed, one.compensated, one.stalled].map((n) => h("td", { class: "number" }, count(n)))]));
 }
 
 function health(process) {
-  const [sign, word, tone] = !process.live ? ["✘", "gone", "bad"] : process.healthy ? ["✔", "live", "good"] : ["■", "reaches not all it needs", "warn"];
-  return h("span", { class: `state ${tone}` }, h("span", { "aria-hidden": "true" }, sign), ` ${word}`);
+  if (!process.live) return mark("✘", "gone", "bad");
+  return process.healthy ? mark("✔", "live", "good") : mark("■", "reaches not all it needs", "warn");
 }
 
 function processes(list) {
@@ -83,9 +77,8 @@ function processes(list) {
 }
 
 function workers(service) {
-  if (service.workers === null) return h("span", { class: "state idle" }, "? the broker does not tell");
-  const [sign, tone] = service.workers ? ["✔", "good"] : ["■", "warn"];
-  return h("span", { class: `state ${tone}` }, h("span", { "aria-hidden": "true" }, sign), ` ${service.workers}`);
+  if (service.workers === null) return mark("?", "the broker does not tell", "idle");
+  return service.workers ? mark("✔", service.workers, "good") : mark("■", 0, "warn");
 }
 
 function serviceTable(services) {

@@ -1,6 +1,6 @@
 // One saga: its steps in their order, what happened when, its data, and what may be done to it.
 import { get, post } from "./api.js";
-import { h, show, svg } from "./dom.js";
+import { h, show, svg, table } from "./dom.js";
 import { follow } from "./live.js";
 import { duration, eventWord, stateMark, stateTone, stateWord, when } from "./words.js";
 
@@ -112,14 +112,12 @@ function detailText(detail) {
 
 function timeline(saga, entries) {
   const from = Date.parse(saga.created_at);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "History" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["After", "What", "Step", "Attempt", "Why"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, entries.map((entry) => h("tr", {},
-      h("td", { class: "number", title: entry.at }, duration(Date.parse(entry.at) - from)),
-      h("td", {}, eventWord(entry.event)),
-      h("td", {}, entry.step ?? ""),
-      h("td", { class: "number" }, entry.attempt ?? ""),
-      h("td", {}, detailText(entry.detail)))))));
+  return table("History", ["After", "What", "Step", "Attempt", "Why"], entries.map((entry) => [
+    h("td", { class: "number", title: entry.at }, duration(Date.parse(entry.at) - from)),
+    eventWord(entry.event),
+    entry.step ?? "",
+    h("td", { class: "number" }, entry.attempt ?? ""),
+    detailText(entry.detail)]));
 }
 
 function data(saga) {

@@ -1,6 +1,6 @@
 // The newest sagas, filtered as the address says.
 import { get } from "./api.js";
-import { h, show } from "./dom.js";
+import { h, show, table } from "./dom.js";
 import { follow } from "./live.js";
 import { duration, SAGA_STATES, stateMark, stateWord, when } from "./words.js";
 
@@ -39,21 +39,15 @@ function filters(query, definitions, changed) {
   return form;
 }
 
-function row(saga) {
+function cells(saga) {
   const took = saga.ended_at ? duration(Date.parse(saga.ended_at) - Date.parse(saga.created_at)) : "";
-  return h("tr", {},
-    h("td", {}, h("a", { href: `/sagas/${saga.id}`, class: "id" }, saga.id)),
-    h("td", {}, stateMark(saga.state), saga.cancelled && " (cancelled)"),
-    h("td", {}, `${saga.definition} v${saga.version}`),
-    h("td", {}, when(saga.created_at)),
-    h("td", { class: "number" }, took));
+  return [h("a", { href: `/sagas/${saga.id}`, class: "id" }, saga.id), [stateMark(saga.state), saga.cancelled && " (cancelled)"],
+    `${saga.definition} v${saga.version}`, when(saga.created_at), h("td", { class: "number" }, took)];
 }
 
-function table(page) {
+function list(page) {
   if (!page.sagas.length) return h("p", { class: "empty" }, "No sagas here.");
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sagas" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Saga", "State", "Definition", "Started", "Took"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, page.sagas.map(row))));
+  return table("Sagas", ["Saga", "State", "Definition", "Started", "Took"], page.sagas.map(cells));
 }
 
 function pager(query, page) {
@@ -74,20 +68,20 @@ export async function sagasView(element, query, signal) {
   document.title = "Sagas";
   let wanted = new URLSearchParams([...query].filter(([name, value]) => FILTERS.includes(name) && value));
   const { definitions } = await get("/v1/definitions?limit=500", signal);
-  const list = h("section", {}), pages = h("section", {});
+  const sagas = h("section", {}), pages = h("section", {});
   async function look() {
-    const asked = wanted, page = await get(`/v1/sagas?${asked}`, signal).catch((error) => {
-      if (asked === wanted && error.status !== 400) throw error;
-      return error;
-    });
-    if (asked !== wanted) return 0; // the filter has changed meanwhile
-    if (page.status === 400) { // an address that somebody wrote by hand
-      show(list, page.message, () => h("p", { class: "problem", role: "alert" }, page.message));
+    const asked = wanted;
+    try {
+      const page = await get(`/v1/sagas?${asked}`, signal);
+      if (asked !== wanted) return 0; // the filter has changed meanwhile
+      show(sagas, page.sagas, () => list(page));
+      show(pages, [String(wanted), page.next], () => pager(wanted, page));
+    } catch (error) {
+      if (asked !== wanted) return 0;
+      if (error.status !== 400) throw error;
+      show(sagas, error.message, () => h("p", { class: "problem", role: "alert" }, error.message)); // an address written by hand
       show(pages, null, () => []);
-      return REFRESH_MS;
     }
-    show(list, page.sagas, () => table(page));
-    show(pages, [String(wanted), page.next], () => pager(wanted, page));
     return REFRESH_MS;
   }
   const form = filters(wanted, definitions, (address) => {
@@ -95,6 +89,6 @@ export async function sagasView(element, query, signal) {
     wanted = new URLSearchParams(location.search);
     look().catch(() => {}); // the next look says what is wrong
   });
-  element.append(h("h1", {}, "Sagas"), form, list, pages);
+  element.append(h("h1", {}, "Sagas"), form, sagas, pages);
   await follow(look, signal);
 }

@@ -24,9 +24,12 @@ export function stateTone(state) {
   return STATES[state]?.[2] ?? "idle";
 }
 
-export function stateMark(state) {
-  const [sign, word, tone] = STATES[state] ?? ["•", state.toLowerCase(), "idle"];
+export function mark(sign, word, tone) {
   return h("span", { class: `state ${tone}` }, h("span", { "aria-hidden": "true" }, sign), ` ${word}`);
+}
+
+export function stateMark(state) {
+  return mark(...(STATES[state] ?? ["•", state.toLowerCase(), "idle"]));
 }
 
 export function duration(ms) {

@@ -1,11 +1,11 @@
 /* What an operator looks at first: what needs a person, what lives, what happened in the last hour. */
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "base/turn.h"
 #include "call.h"
 
 #define ANSWER_MAX (1024u * 1024)
@@ -177,48 +177,33 @@ static void write_overview(struct call *call, const struct overview *overview, s
 #define GOOD_FOR_TIMES 10
 
 struct overview_cache {
-    pthread_mutex_t lock;
+    struct turn turn;
     char *text; /* NULL: none yet */
-    int64_t until_ms;
-    bool asking; /* one thread is; the others give the last answer */
 };
 
 struct overview_cache *overview_cache_new(void)
 {
     struct overview_cache *cache = mem_alloc(sizeof *cache);
-    pthread_mutex_init(&cache->lock, NULL);
+    turn_open(&cache->turn);
     return cache;
 }
 
 void overview_cache_free(struct overview_cache *cache)
 {
-    pthread_mutex_destroy(&cache->lock);
+    turn_close(&cache->turn);
     free(cache->text);
     free(cache);
-}
-
-/* Whether the caller has to ask; else the last answer, if there is one, is in `body`. */
-static bool take_turn(struct overview_cache *cache, struct buf *body)
-{
-    pthread_mutex_lock(&cache->lock);
-    bool mine = !cache->asking && (!cache->text || clock_mono_ms() >= cache->until_ms);
-    cache->asking = cache->asking || mine;
-    if (!mine && cache->text)
-        buf_str(body, cache->text);
-    pthread_mutex_unlock(&cache->lock);
-    return mine;
 }
 
 /* `text` NULL: there was no answer. */
 static void keep(struct overview_cache *cache, const char *text, int64_t took_ms)
 {
-    int64_t good_for_ms = took_ms * GOOD_FOR_TIMES;
-    pthread_mutex_lock(&cache->lock);
+    int64_t good_for_ms = took_ms * GOOD_FOR_TIMES > GOOD_FOR_MIN_MS ? took_ms * GOOD_FOR_TIMES : GOOD_FOR_MIN_MS;
+    pthread_mutex_lock(&cache->turn.lock);
     free(cache->text);
     cache->text = mem_strdup(text);
-    cache->until_ms = clock_mono_ms() + (good_for_ms > GOOD_FOR_MIN_MS ? good_for_ms : GOOD_FOR_MIN_MS);
-    cache->asking = false;
-    pthread_mutex_unlock(&cache->lock);
+    turn_done(&cache->turn, text ? good_for_ms : 0);
+    pthread_mutex_unlock(&cache->turn.lock);
 }
 
 static bool ask(struct call *call, struct buf *body, struct err *err)
@@ -232,11 +217,22 @@ static bool ask(struct call *call, struct buf *body, struct err *err)
     return ok;
 }
 
+/* False when nobody has had an answer yet. */
+static bool take_last(struct overview_cache *cache, struct buf *body, struct err *err)
+{
+    pthread_mutex_lock(&cache->turn.lock);
+    if (cache->text)
+        buf_str(body, cache->text);
+    pthread_mutex_unlock(&cache->turn.lock);
+    return body->len > 0 || err_set(err, ERR_RETRY, "the overview is being asked for");
+}
+
 void overview_get(struct call *call)
 {
+    struct overview_cache *cache = call->api->overview;
     struct buf body = buf_new(ANSWER_MAX);
-    struct err err = {.kind = ERR_RETRY};
-    bool ok = take_turn(call->api->overview, &body) ? ask(call, &body, &err) : body.len > 0;
+    struct err err;
+    bool ok = turn_take(&cache->turn) ? ask(call, &body, &err) : take_last(cache, &body, &err);
     if (ok) {
         call_json(call, 200, &body, NULL);
         return;

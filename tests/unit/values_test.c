@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/json.h"
 #include "base/problem.h"
 #include "base/queue.h"
+#include "base/turn.h"
 #include "suite.h"
 
 static void check_round_trip(const char *in, const char *plain, const char *canonical)
@@ -186,12 +188,33 @@ START_TEST(wrong_options_are_refused_by_name)
 }
 END_TEST
 
+START_TEST(a_turn_is_one_callers_until_the_answer_is_old)
+{
+    struct turn turn;
+    turn_open(&turn);
+    ck_assert(turn_take(&turn));
+    ck_assert(!turn_take(&turn)); /* somebody asks already */
+    pthread_mutex_lock(&turn.lock);
+    turn_done(&turn, 60000);
+    pthread_mutex_unlock(&turn.lock);
+    ck_assert(!turn_take(&turn)); /* the answer is good */
+    turn.until_ms = clock_mono_ms();
+    ck_assert(turn_take(&turn));
+    pthread_mutex_lock(&turn.lock);
+    turn_done(&turn, 0);
+    pthread_mutex_unlock(&turn.lock);
+    ck_assert(turn_take(&turn)); /* there was none */
+    turn_close(&turn);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &json_round_trips,
     &json_that_would_not_round_trip_is_refused,
     &pointers_are_escaped_and_bounded,
     &arena_gives_zeroed_memory_again_after_a_reset,
     &queue_keeps_order_and_bounds,
+    &a_turn_is_one_callers_until_the_answer_is_old,
     &options_come_from_defaults_environment_and_arguments,
     &wrong_options_are_refused_by_name,
     NULL,

@@ -1,10 +1,11 @@
 /* How many workers the services have, as Kafka knows it. One thread asks at a time; the others take the last answer. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/turn.h"
 #include "parts.h"
 
 #define GOOD_FOR_MS 5000
@@ -16,23 +17,21 @@ struct service {
 };
 
 struct services {
-    pthread_mutex_t lock;
+    struct turn turn;
     struct service *known;
     size_t known_n;
-    int64_t asked_ms; /* 0: never */
-    bool asking;
 };
 
 struct services *services_new(void)
 {
     struct services *services = mem_alloc(sizeof *services);
-    pthread_mutex_init(&services->lock, NULL);
+    turn_open(&services->turn);
     return services;
 }
 
 void services_free(struct services *services)
 {
-    pthread_mutex_destroy(&services->lock);
+    turn_close(&services->turn);
     free(services->known);
     free(services);
 }
@@ -46,25 +45,14 @@ static int find(const struct services *services, const char *name)
     return NONE_TOLD;
 }
 
-/* Whether the caller is the one to ask. */
-static bool take_turn(struct services *services)
-{
-    pthread_mutex_lock(&services->lock);
-    bool mine = !services->asking && (!services->asked_ms || clock_mono_ms() - services->asked_ms > GOOD_FOR_MS);
-    services->asking = services->asking || mine;
-    pthread_mutex_unlock(&services->lock);
-    return mine;
-}
-
 static void keep(struct services *services, struct service *known, size_t n)
 {
-    pthread_mutex_lock(&services->lock);
+    pthread_mutex_lock(&services->turn.lock);
     free(services->known);
     services->known = known;
     services->known_n = n;
-    services->asked_ms = clock_mono_ms();
-    services->asking = false;
-    pthread_mutex_unlock(&services->lock);
+    turn_done(&services->turn, GOOD_FOR_MS);
+    pthread_mutex_unlock(&services->turn.lock);
 }
 
 /* Workers of a service are the members of the consumer group that has the name of its topic without "command". */
@@ -82,7 +70,7 @@ static void ask(struct engine *engine, const char *const *names, size_t n)
         log_line(LOG_DEBUG, "engine.workers_not_counted", LOG_ERR(&err));
     for (size_t i = 0; i < n; i++) {
         known[i].workers = ok ? members[i] : NONE_TOLD;
-        memcpy(known[i].name, names[i], strlen(names[i]) + 1); /* a definition's names are short enough */
+        snprintf(known[i].name, sizeof known[i].name, "%s", names[i]);
     }
     keep(engine->services, known, n);
     arena_free(&arena);
@@ -92,10 +80,10 @@ static void ask(struct engine *engine, const char *const *names, size_t n)
 
 void engine_count_workers(struct engine *engine, const char *const *services, size_t n, int *workers)
 {
-    if (take_turn(engine->services))
+    if (turn_take(&engine->services->turn))
         ask(engine, services, n);
-    pthread_mutex_lock(&engine->services->lock);
+    pthread_mutex_lock(&engine->services->turn.lock);
     for (size_t i = 0; i < n; i++)
         workers[i] = find(engine->services, services[i]);
-    pthread_mutex_unlock(&engine->services->lock);
+    pthread_mutex_unlock(&engine->services->turn.lock);
 }
