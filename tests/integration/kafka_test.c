@@ -107,6 +107,27 @@ START_TEST(so_does_the_broker_in_the_process)
 }
 END_TEST
 
+START_TEST(a_consumer_may_end_while_it_joins)
+{
+    char *topic = servers_unique_name();
+    const char *topics[] = {topic};
+    struct kafka_consumer_config config = {servers_kafka_brokers(), "test", topic, NULL, topics, 1, 0};
+    OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 1, &err));
+    for (int pause_ms = 0; pause_ms < 100; pause_ms += 20) { /* the abort came in one round of ten or so */
+        struct kafka_consumer *consumers[4];
+        for (int i = 0; i < 4; i++) {
+            struct kafka_record *record;
+            size_t n;
+            consumers[i] = kafka_consumer_new(&config, &err);
+            OK(kafka_receive(consumers[i], &record, 1, pause_ms, &n, &err));
+        }
+        for (int i = 0; i < 4; i++)
+            kafka_consumer_free(consumers[i]);
+    }
+    free(topic);
+}
+END_TEST
+
 START_TEST(a_message_that_can_never_be_sent_is_refused)
 {
     struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "test", on_report, NULL, &err);
@@ -178,6 +199,7 @@ static const TTest **const tests[] = {
     &a_real_broker_delivers_in_order_and_again_what_was_not_done,
     &so_does_the_broker_in_the_process,
     &a_member_without_partitions_has_joined_too,
+    &a_consumer_may_end_while_it_joins,
     &a_message_that_can_never_be_sent_is_refused,
     &a_broker_that_is_away_is_reported_in_time_and_nothing_leaks_at_the_end,
     NULL,

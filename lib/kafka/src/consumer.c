@@ -11,11 +11,13 @@
 #include "kafka/kafka.h"
 
 #define FETCH_WAIT_MS 500
+#define FIRST_ASSIGNMENT_MS 3000
 
 struct kafka_consumer {
     rd_kafka_t *client;
     atomic_int partitions;
     atomic_llong joined_ms; /* 0: not yet, or not any more */
+    bool assigned;          /* ever; the polling thread's own */
 };
 
 /* A struct kafka_record is a rd_kafka_message_t by another name. */
@@ -29,6 +31,7 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code, rd_kafka_
 {
     struct kafka_consumer *consumer = opaque;
     rd_kafka_error_t *error = NULL;
+    consumer->assigned = true;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         error = rd_kafka_incremental_assign(client, partitions);
     else
@@ -108,10 +111,24 @@ struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *co
     return NULL;
 }
 
+/* librdkafka before 2.3 aborts when a consumer is closed after it has joined and before its first assignment has come
+ * (confluentinc/librdkafka#4312): so that is waited for. What comes meanwhile is not done with, and comes again. */
+static void await_first_assignment(struct kafka_consumer *consumer)
+{
+    int64_t deadline_ms = clock_mono_ms() + FIRST_ASSIGNMENT_MS;
+    while (!consumer->assigned && clock_mono_ms() < deadline_ms && !rd_kafka_fatal_error(consumer->client, NULL, 0)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->client, 50);
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+}
+
 void kafka_consumer_free(struct kafka_consumer *consumer)
 {
     if (!consumer)
         return;
+    if (rd_kafka_version() < 0x020300ff)
+        await_first_assignment(consumer);
     rd_kafka_consumer_close(consumer->client);
     rd_kafka_destroy(consumer->client);
     free(consumer);
