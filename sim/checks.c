@@ -1,0 +1,538 @@
+/* The invariants, looked at from outside: at every commit, every message and every offset, and again when all is at rest. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "broker.h"
+#include "core/machine.h"
+#include "postgres.h"
+#include "wire/wire.h"
+#include "world.h"
+
+#define SAGA_BUCKETS 4096
+#define COMMAND_BUCKETS 4096
+#define HISTORY_MAX 4096 /* sagas of one transaction */
+
+/* What is known of a step from outside. */
+struct fact {
+    int actions, compensations; /* effects that were committed */
+    bool undone;                /* its compensation has been answered: from here on no action */
+};
+
+struct known {
+    struct known *next;
+    struct uuid id;
+    const struct definition *definition;
+    int64_t seq; /* of the last row of history */
+    int64_t seq_xid;
+    bool ended;
+    struct fact facts[DEFINITION_STEPS_MAX];
+};
+
+/* A message of an outbox. */
+struct sent {
+    struct sent *next;
+    struct uuid id;
+    bool appended;
+    bool withdrawn;
+    bool deleted;
+    int64_t deleted_xid;
+};
+
+/* A reply that a service has recorded: the key of the command's attempt. */
+struct answered {
+    struct answered *next;
+    char key[192];
+};
+
+static struct {
+    struct known *sagas[SAGA_BUCKETS];
+    size_t sagas_n;
+    struct sent *messages[COMMAND_BUCKETS];
+    struct answered *answers[COMMAND_BUCKETS];
+    struct sent *deleted[HISTORY_MAX]; /* by the transaction that commits now */
+    size_t deleted_n;
+    bool has_history;                  /* that transaction */
+    bool has_state;
+    size_t begun, histories_begun;     /* by it: sagas, and first rows of history, which come before their sagas */
+    size_t dead_letters;
+} seen;
+
+static struct known *known_of(const struct uuid *id)
+{
+    struct known *known = seen.sagas[uuid_hash(id) % SAGA_BUCKETS];
+    while (known && !uuid_equal(&known->id, id))
+        known = known->next;
+    return known;
+}
+
+static struct sent *message_of(const struct uuid *id)
+{
+    struct sent **at = &seen.messages[uuid_hash(id) % COMMAND_BUCKETS];
+    for (struct sent *sent = *at; sent; sent = sent->next) {
+        if (uuid_equal(&sent->id, id))
+            return sent;
+    }
+    struct sent *sent = mem_alloc(sizeof *sent);
+    *sent = (struct sent){.next = *at, .id = *id};
+    return *at = sent;
+}
+
+static struct answered *answer_of(const char *key, bool make)
+{
+    uint32_t hash = 5381;
+    for (const char *c = key; *c; c++)
+        hash = hash * 33 + (unsigned char)*c;
+    struct answered **at = &seen.answers[hash % COMMAND_BUCKETS];
+    for (struct answered *answered = *at; answered; answered = answered->next) {
+        if (strcmp(answered->key, key) == 0)
+            return answered;
+    }
+    if (!make)
+        return NULL;
+    struct answered *answered = mem_alloc(sizeof *answered);
+    answered->next = *at;
+    snprintf(answered->key, sizeof answered->key, "%s", key);
+    return *at = answered;
+}
+
+static const char *step_name(const struct known *known, int step)
+{
+    return known->definition->steps[step].name;
+}
+
+_Noreturn static void violated(int invariant, const struct known *known, int step, const char *what)
+{
+    char id[UUID_TEXT_MAX];
+    sim_fail("invariant %d is violated: %s (saga %s, step %s)", invariant, what, known ? uuid_format(&known->id, id) : "-",
+             known && step >= 0 ? step_name(known, step) : "-");
+}
+
+/* ---- what services do ---- */
+
+static void on_action(struct known *known, int step)
+{
+    struct fact *fact = &known->facts[step];
+    if (++fact->actions > 1)
+        violated(5, known, step, "an action took effect twice");
+    if (fact->undone)
+        violated(6, known, step, "an action took effect after its compensation");
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone)
+            violated(4, known, step, "an action took effect after a step before it was undone");
+    }
+}
+
+static void on_compensation(struct known *known, int step)
+{
+    struct fact *fact = &known->facts[step];
+    if (++fact->compensations > 1)
+        violated(5, known, step, "a compensation took effect twice");
+    if (fact->compensations > fact->actions)
+        violated(3, known, step, "a compensation took effect without an action");
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        const struct fact *later = &known->facts[i];
+        if (step_set_has(&known->definition->steps[step].descendants, i) && known->definition->steps[i].compensation &&
+            later->actions > later->compensations)
+            violated(4, known, step, "a step was undone before one that followed it");
+    }
+}
+
+static void on_effect(const struct image *after)
+{
+    struct known *known = known_of(&after->cells[E_SAGA].id);
+    if (!known)
+        sim_fail("an effect of a saga that is not there");
+    int step = definition_step(known->definition, after->cells[E_STEP].text);
+    if (strcmp(after->cells[E_KIND].text, "action") == 0)
+        on_action(known, step);
+    else
+        on_compensation(known, step);
+}
+
+static void on_inbox(const struct image *after)
+{
+    struct known *known = known_of(&after->cells[I_SAGA].id);
+    bool compensation = strcmp(after->cells[I_KIND].text, "compensation") == 0;
+    if (known && compensation && !after->cells[I_VERDICT].null && strcmp(after->cells[I_VERDICT].text, "succeeded") == 0)
+        known->facts[definition_step(known->definition, after->cells[I_STEP].text)].undone = true;
+}
+
+static void answer_key(const struct wire_about *about, char *out, size_t size)
+{
+    char id[UUID_TEXT_MAX];
+    snprintf(out, size, "%s %s %s %d %d", uuid_format(&about->saga_id, id), about->step, about->kind, about->round, about->attempt);
+}
+
+static const char *member(json_t *headers, const char *name)
+{
+    const char *text = json_string_value(json_object_get(headers, name));
+    return text ? text : "";
+}
+
+static void on_reply_row(const struct image *after)
+{
+    struct err err;
+    char key[192];
+    json_t *headers = json_read(after->cells[O_HEADERS].text, after->cells[O_HEADERS].len, &err);
+    struct wire_about about = {.step = member(headers, "saga-step"), .kind = member(headers, "saga-kind"),
+                               .round = atoi(member(headers, "saga-round")), .attempt = atoi(member(headers, "saga-attempt"))};
+    if (headers && uuid_parse(member(headers, "saga-id"), &about.saga_id)) {
+        answer_key(&about, key, sizeof key);
+        answer_of(key, true);
+    }
+    json_decref(headers);
+}
+
+/* ---- what the orchestrators write ---- */
+
+static bool is_end(const struct cell *state)
+{
+    return strcmp(state->text, "COMPLETED") == 0 || strcmp(state->text, "COMPENSATED") == 0;
+}
+
+static void on_saga(const struct image *before, const struct image *after)
+{
+    if (!after)
+        sim_fail("a saga was deleted");
+    struct known *known = known_of(&after->cells[S_ID].id);
+    if (!before) {
+        struct known **at = &seen.sagas[uuid_hash(&after->cells[S_ID].id) % SAGA_BUCKETS];
+        known = mem_alloc(sizeof *known);
+        *known = (struct known){.next = *at, .id = after->cells[S_ID].id, .seq = 1,
+                                .definition = plan_named(after->cells[S_DEFINITION].text)};
+        *at = known;
+        seen.sagas_n++;
+        seen.begun++;
+    }
+    if (known->ended)
+        sim_fail("a saga was changed after its end");
+    known->ended = is_end(&after->cells[S_STATE]);
+    if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
+        sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);
+    seen.has_state = true;
+}
+
+static void on_history(const struct image *after, int64_t xid)
+{
+    struct known *known = known_of(&after->cells[H_SAGA].id);
+    int64_t seq = after->cells[H_SEQ].n;
+    seen.has_history = true;
+    if (known && seq != known->seq + 1)
+        violated(7, known, -1, "the history has a gap");
+    if (!known && seq != 1)
+        sim_fail("invariant 7 is violated: a history of no saga");
+    seen.histories_begun += !known;
+    if (known) {
+        known->seq = seq;
+        known->seq_xid = xid;
+    }
+}
+
+static void on_step(const struct image *after, int64_t xid)
+{
+    const struct known *known = known_of(&after->cells[P_SAGA].id);
+    if (known && known->seq_xid != xid && known->seq > 1)
+        violated(7, known, (int)after->cells[P_POSITION].n, "a step was changed without history");
+    seen.has_state = true;
+}
+
+static void on_outbox(const struct image *before, const struct image *after, int64_t xid)
+{
+    if (after)
+        return;
+    struct sent *sent = message_of(&before->cells[O_ID].id);
+    sent->deleted = true;
+    sent->deleted_xid = xid;
+    if (seen.deleted_n == HISTORY_MAX)
+        sim_fail("the simulator has no room for the deletions of one transaction");
+    seen.deleted[seen.deleted_n++] = sent;
+}
+
+/* History first: the others ask for it. */
+static void on_row(struct schema *schema, enum table_name table, const struct image *before, const struct image *after, int64_t xid)
+{
+    bool orchestrator = strcmp(schema->name, SIM_SCHEMA) == 0;
+    switch (table) {
+    case T_HISTORY: on_history(after, xid); break;
+    case T_SAGA: on_saga(before, after); break;
+    case T_STEP: on_step(after, xid); break;
+    case T_EFFECT: on_effect(after); break;
+    case T_INBOX:
+        if (after)
+            on_inbox(after);
+        break;
+    case T_OUTBOX:
+        on_outbox(before, after, xid);
+        if (!orchestrator && after && !before)
+            on_reply_row(after);
+        break;
+    default: break;
+    }
+}
+
+/* Rows that left the outbox in this transaction were acknowledged by the broker, or withdrawn together with the change of their
+ * saga. */
+static void on_end(int64_t xid)
+{
+    (void)xid;
+    for (size_t i = 0; i < seen.deleted_n; i++) {
+        struct sent *sent = seen.deleted[i];
+        if (sent->appended)
+            continue;
+        if (!seen.has_history)
+            violated(8, NULL, -1, "a row left the outbox before the broker had its message");
+        sent->withdrawn = true;
+    }
+    if (seen.has_state && !seen.has_history)
+        violated(7, NULL, -1, "a state was changed without history");
+    if (seen.begun != seen.histories_begun)
+        violated(7, NULL, -1, "a saga without history, or a history without saga");
+    seen.deleted_n = 0;
+    seen.begun = seen.histories_begun = 0;
+    seen.has_history = seen.has_state = false;
+}
+
+/* ---- what goes over the broker ---- */
+
+static bool header_id(const struct wire_message *message, const char *name, struct uuid *id)
+{
+    struct arena arena = {0};
+    const char *text = wire_header(&arena, message, name);
+    bool ok = text && uuid_parse(text, id);
+    arena_free(&arena);
+    return ok;
+}
+
+static void on_append(const struct kafka_record *record)
+{
+    struct wire_message message;
+    struct uuid id;
+    kafka_record_message(record, &message);
+    if (strcmp(message.topic, "saga.dead") == 0)
+        sim_fail("invariant 10 is violated: a dead letter, though nothing bad was sent: %.200s", message.value ? message.value : "");
+    if (!header_id(&message, "ce_id", &id))
+        sim_fail("a message without id");
+    struct sent *sent = message_of(&id);
+    sent->appended = true;
+    if (sent->withdrawn)
+        sim_fail("a command was sent after it had been withdrawn");
+}
+
+static char *keep(struct arena *arena, const struct cell *cell)
+{
+    return cell->null ? NULL : arena_strndup(arena, cell->text, cell->len);
+}
+
+/* The saga as it is committed. */
+static struct saga *committed_saga(struct arena *arena, const struct known *known)
+{
+    struct session session = {.schema = sim_schema(SIM_SCHEMA)};
+    struct cell id = cell_id(&known->id);
+    const struct row *row = row_find(&session, T_SAGA, &id, 1);
+    const struct image *image = row_seen(&session, row);
+    struct saga *saga = arena_alloc(arena, sizeof *saga);
+    *saga = (struct saga){.id = known->id, .definition = known->definition, .cancelled = image->cells[S_CANCELLED].n,
+                          .created_ms = image->cells[S_CREATED].n, .ended_ms = image->cells[S_ENDED].n,
+                          .deadline_ms = image->cells[S_DEADLINE].n, .wake_ms = image->cells[S_WAKE].n};
+    saga->input = keep(arena, &image->cells[S_INPUT]);
+    saga->input_len = image->cells[S_INPUT].len;
+    (void)!saga_state_parse(image->cells[S_STATE].text, &saga->state);
+    saga->steps = arena_array(arena, known->definition->steps_n, sizeof *saga->steps);
+    for (struct row *at = NULL; (at = row_next(&session, T_STEP, &id, at));) {
+        const struct image *cells = row_seen(&session, at);
+        if (!cells || !cell_equal(&cells->cells[P_SAGA], &id))
+            continue;
+        struct saga_step *step = &saga->steps[cells->cells[P_POSITION].n];
+        (void)!step_state_parse(cells->cells[P_STATE].text, &step->state);
+        step->round = (int)cells->cells[P_ROUND].n;
+        step->attempt = (int)cells->cells[P_ATTEMPT].n;
+        step->paused = cells->cells[P_PAUSED].n;
+        step->due_ms = cells->cells[P_DUE].n;
+        step->command_id = cells->cells[P_COMMAND].id;
+        step->output = keep(arena, &cells->cells[P_OUTPUT]);
+        step->output_len = cells->cells[P_OUTPUT].len;
+        step->error = keep(arena, &cells->cells[P_ERROR]);
+        step->stored = true;
+    }
+    return saga;
+}
+
+static struct uuid some_id(void)
+{
+    return (struct uuid){{1}};
+}
+
+/* A reply whose offset is let go must be in its saga: told once more, it must change nothing. */
+static void check_folded(const struct wire_message *message)
+{
+    struct arena arena = {0};
+    struct wire_reply reply;
+    struct err err;
+    if (!wire_reply_read(&arena, message, &reply, &err))
+        sim_fail("a reply that cannot be read: %s", err.text);
+    struct known *known = known_of(&reply.about.saga_id);
+    struct event event = {.type = EVENT_REPLY, .round = reply.about.round, .attempt = reply.about.attempt, .output = reply.output,
+                          .output_len = reply.output_len, .error = reply.error, .retry_after_ms = reply.retry_after_ms};
+    (void)!command_kind_parse(reply.about.kind, &event.kind);
+    (void)!outcome_parse(reply.outcome, &event.outcome);
+    struct effects effects = {.arena = &arena, .new_id = some_id};
+    struct saga *saga = committed_saga(&arena, known);
+    event.step = definition_step(known->definition, reply.about.step);
+    enum step_state before = saga->steps[event.step].state;
+    bool paused = saga->steps[event.step].paused;
+    if (event.outcome != OUTCOME_ACCEPTED)
+        machine_apply(saga, &event, sim_server_ms(), &effects);
+    if (saga->steps[event.step].state != before || saga->steps[event.step].paused != paused)
+        violated(7, known, event.step, "an offset was let go before its reply was in the database");
+    saga_release(saga);
+    arena_free(&arena);
+}
+
+static void check_answered(const struct wire_message *message)
+{
+    struct arena arena = {0};
+    struct wire_command command;
+    struct err err;
+    char key[192];
+    if (!wire_command_read(&arena, message, &command, &err))
+        sim_fail("a command that cannot be read: %s", err.text);
+    answer_key(&command.about, key, sizeof key);
+    if (!answer_of(key, false))
+        violated(7, known_of(&command.about.saga_id), -1, "an offset was let go before its command was answered");
+    arena_free(&arena);
+}
+
+static void on_done(const char *group, const struct kafka_record *record)
+{
+    struct wire_message message;
+    kafka_record_message(record, &message);
+    if (strcmp(group, "saga.orchestrator") == 0)
+        check_folded(&message);
+    else
+        check_answered(&message);
+}
+
+void checks_start(void)
+{
+    sim_on_commit(on_row, on_end);
+    sim_on_broker(on_append, on_done);
+}
+
+/* ---- at rest ---- */
+
+static char unrest[256];
+
+const char *checks_unrest(void)
+{
+    return unrest;
+}
+
+static bool outboxes_empty(void)
+{
+    for (size_t i = 0; sim_schema_at(i); i++) {
+        size_t at = 0;
+        if (sim_committed(sim_schema_at(i), T_OUTBOX, &at)) {
+            snprintf(unrest, sizeof unrest, "the outbox of %s is not empty", sim_schema_at(i)->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct image *state_of(const struct known *known)
+{
+    struct session session = {.schema = sim_schema(SIM_SCHEMA)};
+    struct cell id = cell_id(&known->id);
+    return row_seen(&session, row_find(&session, T_SAGA, &id, 1));
+}
+
+/* It has ended, or it is stalled and nothing of it is under way any more. */
+static bool is_at_rest(const struct known *known)
+{
+    const struct image *image = state_of(known);
+    return known->ended || (strcmp(image->cells[S_STATE].text, "STALLED") == 0 && image->cells[S_WAKE].null);
+}
+
+static bool sagas_at_rest(void)
+{
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (const struct known *known = seen.sagas[i]; known; known = known->next) {
+            char id[UUID_TEXT_MAX];
+            if (is_at_rest(known))
+                continue;
+            snprintf(unrest, sizeof unrest, "saga %s is %s", uuid_format(&known->id, id), state_of(known)->cells[S_STATE].text);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool checks_at_rest(void)
+{
+    snprintf(unrest, sizeof unrest, "replies or commands are not read");
+    return client_done() && sagas_at_rest() && outboxes_empty() && sim_broker_at_rest();
+}
+
+static void check_completed(const struct known *known)
+{
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        if (known->facts[i].actions != 1 || known->facts[i].compensations)
+            violated(2, known, (int)i, "a completed saga has a step that did not take effect exactly once");
+    }
+}
+
+static void check_compensated(const struct known *known)
+{
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        if (known->definition->steps[i].compensation && known->facts[i].actions != known->facts[i].compensations)
+            violated(3, known, (int)i, "a compensated saga has left an effect");
+    }
+}
+
+static void check_inboxes(void)
+{
+    for (size_t i = 0; sim_schema_at(i); i++) {
+        size_t at = 0;
+        for (const struct image *image; (image = sim_committed(sim_schema_at(i), T_INBOX, &at));) {
+            if (image->cells[I_VERDICT].null)
+                sim_fail("an inbox has a row without verdict");
+        }
+    }
+}
+
+struct tallied checks_tally(void)
+{
+    struct tallied tallied = {0};
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (const struct known *known = seen.sagas[i]; known; known = known->next) {
+            const char *state = state_of(known)->cells[S_STATE].text;
+            tallied.completed += strcmp(state, "COMPLETED") == 0;
+            tallied.compensated += strcmp(state, "COMPENSATED") == 0;
+            tallied.stalled += strcmp(state, "STALLED") == 0;
+        }
+    }
+    return tallied;
+}
+
+void checks_finish(size_t sagas)
+{
+    if (seen.sagas_n != sagas)
+        sim_fail("invariant 1 is violated: %zu sagas were wanted, %zu are there", sagas, seen.sagas_n);
+    for (size_t i = 0; i < sagas; i++) {
+        if (!known_of(client_saga(i)))
+            sim_fail("invariant 1 is violated: a saga that was accepted is lost");
+    }
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (const struct known *known = seen.sagas[i]; known; known = known->next) {
+            const char *state = state_of(known)->cells[S_STATE].text;
+            if (strcmp(state, "COMPLETED") == 0)
+                check_completed(known);
+            if (strcmp(state, "COMPENSATED") == 0)
+                check_compensated(known);
+        }
+    }
+    check_inboxes();
+}

@@ -1,0 +1,174 @@
+/* A client that wants its sagas: it asks with one key for each until it has an answer, as clients should. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "world.h"
+
+#define ANSWER_US 30000000 /* so long it waits for an answer */
+#define AGAIN_US 300000
+#define LOOK_US 5000
+#define PACE_US 4000       /* from one start to the next, on the mean */
+#define CANCEL_SHARE 0.1
+#define CANCEL_US 1500000
+
+/* What was asked of an engine; it stays, since the engine may be about to answer. */
+struct asked {
+    struct start start;
+    struct act act;
+    struct process *process;
+    int life;
+    bool answered;
+    int64_t at_us;
+};
+
+struct wish {
+    char key[32], input[32];
+    const char *definition;
+    int64_t due_us;
+    struct asked *asked;
+    bool accepted;
+    struct uuid id;
+    bool wants_cancel;
+};
+
+static struct wish *wishes;
+static size_t wishes_n, open_n;
+
+static void on_start(struct start *start)
+{
+    struct asked *asked = start->context;
+    asked->answered = true;
+}
+
+static void on_act(struct act *act)
+{
+    struct asked *asked = act->context;
+    asked->answered = true;
+}
+
+static struct asked *ask(void)
+{
+    struct asked *asked = mem_alloc(sizeof *asked);
+    asked->at_us = sim_now_us();
+    return asked;
+}
+
+static void ask_start(struct wish *wish, struct engine *engine, struct asked *asked)
+{
+    asked->start = (struct start){.definition = wish->definition, .input = wish->input, .input_len = strlen(wish->input),
+                                  .idempotency_key = wish->key, .done = on_start, .context = asked};
+    if (engine_submit(engine, &asked->start) == SUBMIT_TAKEN)
+        wish->asked = asked;
+}
+
+static void ask_cancel(struct wish *wish, struct engine *engine, struct asked *asked)
+{
+    asked->act = (struct act){.saga_id = wish->id, .type = EVENT_CANCEL, .error = "{\"code\":\"cancelled\"}", .done = on_act,
+                              .context = asked};
+    if (engine_act(engine, &asked->act))
+        wish->asked = asked;
+}
+
+static void begin(struct wish *wish)
+{
+    struct process *process;
+    struct engine *engine = world_engine(&process);
+    wish->due_us = sim_now_us() + sim_spread(AGAIN_US);
+    if (!engine)
+        return;
+    struct asked *asked = ask();
+    asked->process = process;
+    asked->life = process->life;
+    if (wish->accepted)
+        ask_cancel(wish, engine, asked);
+    else
+        ask_start(wish, engine, asked);
+}
+
+static bool no_answer_comes(const struct asked *asked)
+{
+    return !asked->process->alive || asked->process->life != asked->life || sim_now_us() - asked->at_us > ANSWER_US;
+}
+
+static void accept(struct wish *wish, const struct uuid *id)
+{
+    wish->accepted = true;
+    wish->id = *id;
+    wish->due_us = sim_now_us() + sim_spread(CANCEL_US);
+    if (!wish->wants_cancel)
+        open_n--;
+}
+
+static void hear(struct wish *wish)
+{
+    const struct asked *asked = wish->asked;
+    wish->asked = NULL;
+    if (wish->accepted) {
+        if (asked->act.result == ACT_NO_SAGA)
+            sim_fail("a saga that was accepted is not there to be cancelled");
+        if (asked->act.result == ACT_UNAVAILABLE)
+            return;
+        wish->wants_cancel = false;
+        open_n--;
+        return;
+    }
+    switch (asked->start.result) {
+    case START_CREATED:
+    case START_EXISTS: accept(wish, &asked->start.id); break;
+    case START_UNAVAILABLE:
+    case START_UNKNOWN:
+    case START_NO_DEFINITION: break; /* perhaps not stored yet */
+    case START_CONFLICT:
+    case START_REFUSED: sim_fail("a start was refused: %s", asked->start.reason);
+    }
+}
+
+static void attend(struct wish *wish)
+{
+    if (wish->asked && wish->asked->answered)
+        hear(wish);
+    else if (wish->asked && no_answer_comes(wish->asked))
+        wish->asked = NULL;
+    bool wants = !wish->accepted || wish->wants_cancel;
+    if (!wish->asked && wants && wish->due_us <= sim_now_us())
+        begin(wish);
+}
+
+static void *client(void *argument)
+{
+    (void)argument;
+    while (open_n) {
+        sim_sleep(LOOK_US);
+        for (size_t i = 0; i < wishes_n; i++)
+            attend(&wishes[i]);
+    }
+    return NULL;
+}
+
+void client_start(size_t sagas)
+{
+    wishes = mem_array(sagas + 1, sizeof *wishes);
+    wishes_n = open_n = sagas;
+    int64_t at_us = 500000;
+    for (size_t i = 0; i < sagas; i++) {
+        struct wish *wish = &wishes[i];
+        snprintf(wish->key, sizeof wish->key, "key-%zu", i);
+        snprintf(wish->input, sizeof wish->input, "{\"n\":%zu}", i);
+        wish->definition = plan_at(sim_below(plans_n()))->name;
+        wish->due_us = at_us += sim_spread(PACE_US);
+        wish->wants_cancel = sim_chance(CANCEL_SHARE);
+    }
+    sim_spawn(NULL, client, NULL);
+}
+
+bool client_done(void)
+{
+    return open_n == 0;
+}
+
+const struct uuid *client_saga(size_t i)
+{
+    return &wishes[i].id;
+}

@@ -1,0 +1,124 @@
+/* saga-sim: runs the orchestrator, its relay and the workers' SDK, as they are, on a virtual clock against a simulated
+ * PostgreSQL, a simulated Kafka and services that misbehave, and checks the invariants. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "world.h"
+
+#define CHAOS_US 20000000      /* trouble goes on for so long after the last start */
+#define REST_US 7200000000     /* within so long all must be at rest after that */
+
+struct options {
+    int64_t seed, seeds, sagas;
+    bool trace, quiet;
+};
+
+static const struct conf_option options[] = {
+    {"seed", CONF_INT, offsetof(struct options, seed), "1", "N", "the run; the same seed gives the same run", 0, INT64_MAX},
+    {"seeds", CONF_INT, offsetof(struct options, seeds), "1", "N", "so many runs, from this seed on", 1, 1000000000},
+    {"sagas", CONF_INT, offsetof(struct options, sagas), "20", "N", "sagas in each run", 1, 1000000},
+    {"trace", CONF_FLAG, offsetof(struct options, trace), NULL, NULL, "prints what happens", 0, 0},
+    {"quiet", CONF_FLAG, offsetof(struct options, quiet), NULL, NULL, "prints only what goes wrong", 0, 0},
+    {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
+};
+static const struct conf_spec spec = {"saga-sim", "Runs sagas in a simulated world where everything fails, and checks that nothing "
+                                                  "is lost and nothing happens twice.", NULL, NULL, options};
+
+static bool troubled(void)
+{
+    return client_done();
+}
+
+static bool never(void)
+{
+    return false;
+}
+
+static void run(const struct options *o)
+{
+    sched_open((uint64_t)o->seed);
+    sim_trace_print(o->trace);
+    json_object_seed(1);
+    plans_make();
+    checks_start();
+    world_start(weather_of((uint64_t)o->seed));
+    client_start((size_t)o->sagas);
+    if (world_weather()->trouble_us) {
+        sched_run(REST_US, troubled);
+        sched_run(sim_now_us() + CHAOS_US, never);
+    }
+    world_calm();
+    if (!sched_run(sim_now_us() + REST_US, checks_at_rest))
+        sim_fail("invariant 1 is violated: no rest after two hours: %s", checks_unrest());
+    checks_finish((size_t)o->sagas);
+    struct tallied tallied = checks_tally();
+    if (!o->quiet)
+        printf("seed %" PRId64 ", %s, %zu definitions: %zu completed, %zu compensated, %zu stalled in %.1f s; trace %016" PRIx64 "\n",
+               o->seed, world_weather()->name, plans_n(), tallied.completed, tallied.compensated, tallied.stalled,
+               (double)sim_now_us() / 1e6, sim_trace_sum());
+    fflush(stdout);
+}
+
+/* Each run has a process of its own: what it leaves behind goes with it, and an abort is only its own. */
+static bool run_apart(const struct options *o)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0)
+        return false;
+    if (pid == 0) {
+        run(o);
+        _exit(0);
+    }
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Fewer sagas make a shorter trace. */
+static void shrink(struct options o)
+{
+    int64_t good = 0, bad = o.sagas;
+    fclose(stderr);
+    o.quiet = true;
+    while (bad - good > 1) {
+        o.sagas = good + (bad - good) / 2;
+        if (run_apart(&o))
+            good = o.sagas;
+        else
+            bad = o.sagas;
+    }
+    printf("again: saga-sim --seed %" PRId64 " --sagas %" PRId64 " --trace\n", o.seed, bad);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct conf_result result;
+    struct err err;
+    if (!conf_parse(&spec, argc, argv, &o, &result, &err)) {
+        fprintf(stderr, "saga-sim: %s\n", err.text);
+        return 2;
+    }
+    if (result.help) {
+        conf_help(&spec);
+        return 0;
+    }
+    int64_t first = o.seed;
+    for (; o.seed < first + o.seeds; o.seed++) {
+        if (run_apart(&o))
+            continue;
+        printf("seed %" PRId64 " failed\n", o.seed);
+        shrink(o);
+        return 1;
+    }
+    if (o.seeds > 1)
+        printf("%" PRId64 " seeds of %" PRId64 " sagas: every invariant holds\n", o.seeds, o.sagas);
+    return 0;
+}

@@ -1,0 +1,100 @@
+/* Definitions by chance: sequences and graphs, short and long timeouts, bounded and endless retries. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "world.h"
+
+#define PLANS_MAX 6
+#define STEPS_MAX 6
+
+static struct definition *plans[PLANS_MAX];
+static size_t plans_count;
+
+static void add_retry(json_t *step, const char *member)
+{
+    json_object_set_new(step, member,
+                        json_pack("{s:i, s:s, s:s, s:f, s:f}", "max_attempts", (int)(1 + sim_below(4)), "initial", "100ms", "max",
+                                  "2s", "multiplier", 2.0, "jitter", 0.3));
+}
+
+/* Names of some of the steps before this one. */
+static void add_after(json_t *step, size_t i)
+{
+    json_t *after = json_array();
+    for (size_t k = 0; k < i; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "s%zu", k);
+        if (sim_chance(0.4))
+            json_array_append_new(after, json_string(name));
+    }
+    json_object_set_new(step, "after", after);
+}
+
+static json_t *make_step(size_t i, bool graph)
+{
+    static const char *const timeouts[] = {"400ms", "1s", "3s", "10s"};
+    char name[8], service[8];
+    snprintf(name, sizeof name, "s%zu", i);
+    snprintf(service, sizeof service, "svc%d", (int)sim_below(SERVICES_N));
+    json_t *step = json_pack("{s:s, s:s, s:s, s:s, s:{s:s}, s:s}", "name", name, "service", service, "action", "act",
+                             "compensation", "undo", "input", "n", "${input.n}", "timeout", timeouts[sim_below(4)]);
+    if (sim_chance(0.1))
+        json_object_set_new(step, "compensation", json_null());
+    if (sim_chance(0.5))
+        add_retry(step, "retry");
+    if (sim_chance(0.1))
+        add_retry(step, "compensation_retry");
+    if (sim_chance(0.2))
+        json_object_set_new(step, "on_timeout", json_string("compensate"));
+    if (graph)
+        add_after(step, i);
+    return step;
+}
+
+static struct definition *make_plan(size_t number)
+{
+    char name[16];
+    snprintf(name, sizeof name, "plan%zu", number);
+    json_t *steps = json_array(), *source = json_pack("{s:s}", "name", name);
+    size_t n = 1 + sim_below(STEPS_MAX);
+    bool graph = sim_chance(0.5);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(steps, make_step(i, graph));
+    json_object_set_new(source, "steps", steps);
+    if (sim_chance(0.3))
+        json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));
+    struct problems problems = {0};
+    struct definition *definition = definition_read(source, &problems);
+    if (!definition)
+        sim_fail("a definition of the simulator is refused: %s", problems.n ? problems.items[0].detail : "?");
+    json_decref(source);
+    return definition;
+}
+
+void plans_make(void)
+{
+    plans_count = 1 + sim_below(PLANS_MAX);
+    for (size_t i = 0; i < plans_count; i++)
+        plans[i] = make_plan(i);
+}
+
+size_t plans_n(void)
+{
+    return plans_count;
+}
+
+const struct definition *plan_at(size_t i)
+{
+    return plans[i];
+}
+
+const struct definition *plan_named(const char *name)
+{
+    for (size_t i = 0; i < plans_count; i++) {
+        if (strcmp(plans[i]->name, name) == 0)
+            return plans[i];
+    }
+    return NULL;
+}
