@@ -119,7 +119,8 @@ static void on_action(struct known *known, int step)
         violated(5, known, step, "an action took effect twice");
     if (fact->undone)
         violated(6, known, step, "an action took effect after its compensation");
-    for (size_t i = 0; i < known->definition->steps_n; i++) {
+    bool can_be_late = !known->definition->steps[step].compensation; /* nothing to undo: nothing fences it either */
+    for (size_t i = 0; i < known->definition->steps_n && !can_be_late; i++) {
         if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone)
             violated(4, known, step, "an action took effect after a step before it was undone");
     }
@@ -146,6 +147,7 @@ static void on_effect(const struct image *after)
     if (!known)
         sim_fail("an effect of a saga that is not there");
     int step = definition_step(known->definition, after->cells[E_STEP].text);
+    sim_trace("saga %08x: effect of %s, %s", uuid_hash(&known->id), after->cells[E_STEP].text, after->cells[E_KIND].text);
     if (strcmp(after->cells[E_KIND].text, "action") == 0)
         on_action(known, step);
     else
@@ -306,6 +308,23 @@ static bool header_id(const struct wire_message *message, const char *name, stru
     return ok;
 }
 
+static void trace_append(const struct kafka_record *record, const struct wire_message *message)
+{
+    struct arena arena = {0};
+    struct uuid saga = {0};
+    const char *names[] = {"saga-step", "saga-kind", "saga-round", "saga-attempt"}, *texts[4];
+    for (size_t i = 0; i < 4; i++) {
+        texts[i] = wire_header(&arena, message, names[i]);
+        texts[i] = texts[i] ? texts[i] : "-";
+    }
+    header_id(message, "saga-id", &saga);
+    bool reply = strcmp(message->topic, "saga.reply") == 0;
+    sim_trace("saga %08x: %s/%d@%lld %s %s %s.%s%s%.100s", uuid_hash(&saga), message->topic, kafka_record_partition(record),
+              (long long)kafka_record_offset(record), texts[0], texts[1], texts[2], texts[3], reply ? " " : "",
+              reply && message->value ? message->value : "");
+    arena_free(&arena);
+}
+
 static void on_append(const struct kafka_record *record)
 {
     struct wire_message message;
@@ -315,6 +334,7 @@ static void on_append(const struct kafka_record *record)
         sim_fail("invariant 10 is violated: a dead letter, though nothing bad was sent: %.200s", message.value ? message.value : "");
     if (!header_id(&message, "ce_id", &id))
         sim_fail("a message without id");
+    trace_append(record, &message);
     struct sent *sent = message_of(&id);
     sent->appended = true;
     if (sent->withdrawn)

@@ -87,6 +87,7 @@ static void shrink(struct options o)
     int64_t good = 0, bad = o.sagas;
     fclose(stderr);
     o.quiet = true;
+    o.trace = false;
     while (bad - good > 1) {
         o.sagas = good + (bad - good) / 2;
         if (run_apart(&o))

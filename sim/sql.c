@@ -660,7 +660,7 @@ const struct model sim_models[] = {
     {"step_update", 0xa4b74ee7, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
-    {"saga_glance", 0, saga_glance},
+    {"saga_glance", 0xdfd44a1f, saga_glance},
     {"saga_due", 0x4e95931b, saga_due},
     {"outbox_insert", 0x4e038c38, outbox_insert},
     {"command_waits", 0x8bba8886, command_waits},
