@@ -42,9 +42,10 @@ struct topic {
 struct kafka_consumer {
     struct process *process;
     struct group *group;
+    int life;         /* of the process */
     char *instance;
     int fd;
-    bool closed;      /* the process is gone, or has closed it */
+    bool closed;      /* by the process */
     bool member;
     int64_t joined_ms;
     int64_t positions[PARTITIONS];
@@ -148,6 +149,11 @@ static struct group *group_of(const char *name, const char *topic)
     return broker.groups[broker.groups_n++] = group;
 }
 
+static bool is_gone(const struct kafka_consumer *consumer)
+{
+    return consumer->closed || !consumer->process->alive || consumer->process->life != consumer->life;
+}
+
 static void commit_stored(struct kafka_consumer *consumer, int p)
 {
     struct group *group = consumer->group;
@@ -162,7 +168,7 @@ static void rebalance(struct group *group)
         struct kafka_consumer *before = group->owners[p];
         if (owner == before)
             continue;
-        if (before && !before->closed)
+        if (before && !is_gone(before))
             commit_stored(before, p);
         group->owners[p] = owner;
         if (!owner)
@@ -208,7 +214,7 @@ static void join(void *argument)
 {
     struct kafka_consumer *consumer = argument;
     struct group *group = consumer->group;
-    if (consumer->closed || consumer->member)
+    if (is_gone(consumer) || consumer->member)
         return;
     if (is_away()) {
         sim_at(RETRY_US, join, consumer);
@@ -226,7 +232,7 @@ static void join(void *argument)
 
 static bool is_silent(const struct kafka_consumer *consumer)
 {
-    return consumer->closed || consumer->process->frozen_until_us > sim_now_us();
+    return is_gone(consumer) || consumer->process->frozen_until_us > sim_now_us();
 }
 
 static void expire(void *argument)
@@ -240,7 +246,7 @@ static void expire(void *argument)
 static void auto_commit(void *argument)
 {
     struct kafka_consumer *consumer = argument;
-    if (consumer->closed)
+    if (is_gone(consumer))
         return;
     for (int p = 0; p < PARTITIONS && !is_away() && !is_silent(consumer); p++)
         commit_stored(consumer, p);
@@ -254,19 +260,13 @@ struct kafka_consumer *kafka_consumer_new(const struct kafka_consumer_config *co
     (void)err;
     struct kafka_consumer *consumer = mem_alloc(sizeof *consumer);
     consumer->process = sim_process();
+    consumer->life = consumer->process->life;
     consumer->group = group_of(config->group, config->topics[0]);
     consumer->instance = mem_strdup(config->instance);
     consumer->fd = wake_new();
     sim_at(sim_spread(JOIN_US), join, consumer);
     sim_at(COMMIT_US, auto_commit, consumer);
     return consumer;
-}
-
-static void close_consumer(struct kafka_consumer *consumer)
-{
-    consumer->closed = true;
-    if (consumer->member)
-        sim_at(SESSION_US, expire, consumer);
 }
 
 void kafka_consumer_free(struct kafka_consumer *consumer)
@@ -279,8 +279,8 @@ void kafka_consumer_free(struct kafka_consumer *consumer)
     consumer->closed = true;
     if (consumer->member && !consumer->instance)
         remove_member(consumer);
-    else
-        close_consumer(consumer);
+    else if (consumer->member)
+        sim_at(SESSION_US, expire, consumer);
 }
 
 static bool has_record(const struct kafka_consumer *consumer, int p)
@@ -310,6 +310,7 @@ bool kafka_receive(struct kafka_consumer *consumer, struct kafka_record **record
         sim_at(sim_spread(JOIN_US), join, consumer);
     for (;;) {
         sim_sleep(sim_spread(FETCH_US));
+        sim_danger("the broker's door");
         *n = is_away() ? 0 : take_records(consumer, records, max);
         if (*n || sim_now_us() >= until_us)
             return true;
@@ -466,8 +467,8 @@ static void on_kill(struct process *process)
     for (size_t g = 0; g < broker.groups_n; g++) {
         for (size_t i = 0; i < broker.groups[g]->members_n; i++) {
             struct kafka_consumer *consumer = broker.groups[g]->members[i];
-            if (consumer->process == process && !consumer->closed)
-                close_consumer(consumer);
+            if (consumer->process == process && consumer->life == process->life && !consumer->closed)
+                sim_at(SESSION_US, expire, consumer);
         }
     }
 }

@@ -539,6 +539,7 @@ bool pg_connect(struct pg *pg, struct err *err)
 static void travel(void)
 {
     sim_sleep(!server.calm && sim_chance(SLOW_SHARE) ? sim_spread(SLOW_US) : sim_spread(TRIP_US));
+    sim_danger("the database's door");
 }
 
 static bool connection_lost(struct pg *pg, struct err *err, bool in_doubt)

@@ -43,6 +43,8 @@ void sim_at(int64_t in_us, void (*run)(void *), void *argument);
 
 /* kill -9. Does not return when the caller belongs to it. */
 void process_kill(struct process *process);
+/* A place where the caller's process might die; perhaps it does. */
+void sim_danger(const char *place);
 /* As SIGSTOP and, after a time, SIGCONT. */
 void process_freeze(struct process *process, int64_t us);
 /* Called for each process that is killed. */

@@ -172,14 +172,20 @@ static void kill_program(struct program *program)
         process_kill(&program->process); /* come_back is called by it */
 }
 
-/* Every place where the code says that it might be interrupted. */
-void fault_point(const char *name)
+void sim_danger(const char *place)
 {
-    if (calm || !sim_chance(weather->kill_share))
+    if (calm || !sim_process() || !sim_chance(weather->kill_share))
         return;
-    sim_trace("dies at %s", name);
+    sim_trace("dies at %s", place);
     process_kill(sim_process());
 }
+
+#ifdef SAGA_FAULT_POINTS
+void fault_point(const char *name)
+{
+    sim_danger(name);
+}
+#endif
 
 struct engine *world_engine(struct process **process)
 {
