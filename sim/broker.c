@@ -12,7 +12,7 @@
 #define TOPICS_MAX 16
 #define PARTITIONS 3
 #define GROUPS_MAX 8
-#define MEMBERS_MAX 8
+#define MEMBERS_MAX 64 /* with those that died lately */
 #define PRODUCE_US 400        /* until a message is appended, and again until its report is there */
 #define FETCH_US 300
 #define JOIN_US 30000

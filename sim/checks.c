@@ -13,6 +13,7 @@
 
 #define SAGA_BUCKETS 4096
 #define COMMAND_BUCKETS 4096
+#define LOOK_US 20000
 #define HISTORY_MAX 4096 /* sagas of one transaction */
 
 /* What is known of a step from outside. */
@@ -27,6 +28,7 @@ struct known {
     const struct definition *definition;
     int64_t seq; /* of the last row of history */
     int64_t seq_xid;
+    bool turned; /* it is on its way back, by an earlier transaction */
     bool ended;
     struct fact facts[DEFINITION_STEPS_MAX];
 };
@@ -57,7 +59,8 @@ static struct {
     bool has_history;                  /* that transaction */
     bool has_state;
     size_t begun, histories_begun;     /* by it: sagas, and first rows of history, which come before their sagas */
-    size_t dead_letters;
+    struct known *turning[HISTORY_MAX]; /* by that transaction */
+    size_t turning_n;
 } seen;
 
 static struct known *known_of(const struct uuid *id)
@@ -124,6 +127,10 @@ static void on_action(struct known *known, int step)
         if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone)
             violated(4, known, step, "an action took effect after a step before it was undone");
     }
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions)
+            violated(2, known, step, "an action took effect before that of a step that it waits for");
+    }
 }
 
 static void on_compensation(struct known *known, int step)
@@ -174,6 +181,19 @@ static const char *member(json_t *headers, const char *name)
     return text ? text : "";
 }
 
+/* On the way back no action goes out any more. */
+static void on_command_row(const struct image *after)
+{
+    struct err err;
+    struct uuid id;
+    json_t *headers = json_read(after->cells[O_HEADERS].text, after->cells[O_HEADERS].len, &err);
+    const struct known *known = uuid_parse(member(headers, "saga-id"), &id) ? known_of(&id) : NULL;
+    if (known && known->turned && strcmp(member(headers, "saga-kind"), "action") == 0)
+        violated(4, known, definition_step(known->definition, member(headers, "saga-step")), "an action is sent on the way back");
+    json_decref(headers);
+}
+
+/* Which command a service has answered. */
 static void on_reply_row(const struct image *after)
 {
     struct err err;
@@ -214,6 +234,8 @@ static void on_saga(const struct image *before, const struct image *after)
     known->ended = is_end(&after->cells[S_STATE]);
     if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
         sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);
+    if (!known->turned && strcmp(after->cells[S_STATE].text, "RUNNING") != 0)
+        seen.turning[seen.turning_n++ % HISTORY_MAX] = known;
     seen.has_state = true;
 }
 
@@ -268,8 +290,8 @@ static void on_row(struct schema *schema, enum table_name table, const struct im
         break;
     case T_OUTBOX:
         on_outbox(before, after, xid);
-        if (!orchestrator && after && !before)
-            on_reply_row(after);
+        if (after && !before)
+            orchestrator ? on_command_row(after) : on_reply_row(after);
         break;
     default: break;
     }
@@ -282,6 +304,8 @@ static void on_end(int64_t xid)
     (void)xid;
     for (size_t i = 0; i < seen.deleted_n; i++) {
         struct sent *sent = seen.deleted[i];
+        if (sent->appended && seen.has_history)
+            sim_fail("a command was withdrawn after it had been sent");
         if (sent->appended)
             continue;
         if (!seen.has_history)
@@ -292,6 +316,9 @@ static void on_end(int64_t xid)
         violated(7, NULL, -1, "a state was changed without history");
     if (seen.begun != seen.histories_begun)
         violated(7, NULL, -1, "a saga without history, or a history without saga");
+    for (size_t i = 0; i < seen.turning_n && i < HISTORY_MAX; i++)
+        seen.turning[i]->turned = true;
+    seen.turning_n = 0;
     seen.deleted_n = 0;
     seen.begun = seen.histories_begun = 0;
     seen.has_history = seen.has_state = false;
@@ -453,7 +480,7 @@ const char *checks_unrest(void)
 static bool outboxes_empty(void)
 {
     for (size_t i = 0; sim_schema_at(i); i++) {
-        size_t at = 0;
+        struct cursor at = {0};
         if (sim_committed(sim_schema_at(i), T_OUTBOX, &at)) {
             snprintf(unrest, sizeof unrest, "the outbox of %s is not empty", sim_schema_at(i)->name);
             return false;
@@ -492,6 +519,10 @@ static bool sagas_at_rest(void)
 
 bool checks_at_rest(void)
 {
+    static int64_t next_us;
+    if (sim_now_us() < next_us)
+        return false;
+    next_us = sim_now_us() + LOOK_US;
     snprintf(unrest, sizeof unrest, "replies or commands are not read");
     return client_done() && sagas_at_rest() && outboxes_empty() && sim_broker_at_rest();
 }
@@ -515,7 +546,7 @@ static void check_compensated(const struct known *known)
 static void check_inboxes(void)
 {
     for (size_t i = 0; sim_schema_at(i); i++) {
-        size_t at = 0;
+        struct cursor at = {0};
         for (const struct image *image; (image = sim_committed(sim_schema_at(i), T_INBOX, &at));) {
             if (image->cells[I_VERDICT].null)
                 sim_fail("an inbox has a row without verdict");

@@ -10,6 +10,7 @@
 #define AGAIN_US 300000
 #define LOOK_US 5000
 #define PACE_US 4000       /* from one start to the next, on the mean */
+#define CAUTIOUS 4         /* times slower when much goes wrong */
 #define CANCEL_SHARE 0.1
 #define CANCEL_US 1500000
 
@@ -151,13 +152,13 @@ void client_start(size_t sagas)
 {
     wishes = mem_array(sagas + 1, sizeof *wishes);
     wishes_n = open_n = sagas;
-    int64_t at_us = 500000;
+    int64_t at_us = 500000, pace_us = world_weather()->trouble_us ? CAUTIOUS * PACE_US : PACE_US;
     for (size_t i = 0; i < sagas; i++) {
         struct wish *wish = &wishes[i];
         snprintf(wish->key, sizeof wish->key, "key-%zu", i);
         snprintf(wish->input, sizeof wish->input, "{\"n\":%zu}", i);
         wish->definition = plan_at(sim_below(plans_n()))->name;
-        wish->due_us = at_us += sim_spread(PACE_US);
+        wish->due_us = at_us += sim_spread(pace_us);
         wish->wants_cancel = sim_chance(CANCEL_SHARE);
     }
     sim_spawn(NULL, client, NULL);

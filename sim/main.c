@@ -16,7 +16,7 @@
 #define REST_US 7200000000     /* within so long all must be at rest after that */
 
 struct options {
-    int64_t seed, seeds, sagas;
+    int64_t seed, seeds, sagas, steps;
     bool trace, quiet;
 };
 
@@ -24,6 +24,7 @@ static const struct conf_option options[] = {
     {"seed", CONF_INT, offsetof(struct options, seed), "1", "N", "the run; the same seed gives the same run", 0, INT64_MAX},
     {"seeds", CONF_INT, offsetof(struct options, seeds), "1", "N", "so many runs, from this seed on", 1, 1000000000},
     {"sagas", CONF_INT, offsetof(struct options, sagas), "20", "N", "sagas in each run", 1, 1000000},
+    {"steps", CONF_INT, offsetof(struct options, steps), "0", "N", "only sequences of so many steps (0: graphs of all sizes)", 0, 50},
     {"trace", CONF_FLAG, offsetof(struct options, trace), NULL, NULL, "prints what happens", 0, 0},
     {"quiet", CONF_FLAG, offsetof(struct options, quiet), NULL, NULL, "prints only what goes wrong", 0, 0},
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
@@ -46,7 +47,7 @@ static void run(const struct options *o)
     sched_open((uint64_t)o->seed);
     sim_trace_print(o->trace);
     json_object_seed(1);
-    plans_make();
+    plans_make((size_t)o->steps);
     checks_start();
     world_start(weather_of((uint64_t)o->seed));
     client_start((size_t)o->sagas);
@@ -95,7 +96,7 @@ static void shrink(struct options o)
         else
             bad = o.sagas;
     }
-    printf("again: saga-sim --seed %" PRId64 " --sagas %" PRId64 " --trace\n", o.seed, bad);
+    printf("again: saga-sim --seed %" PRId64 " --sagas %" PRId64 " --steps %" PRId64 " --trace\n", o.seed, bad, o.steps);
 }
 
 int main(int argc, char **argv)

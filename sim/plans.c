@@ -53,13 +53,14 @@ static json_t *make_step(size_t i, bool graph)
     return step;
 }
 
-static struct definition *make_plan(size_t number)
+/* `steps` 0: by chance. */
+static struct definition *make_plan(size_t number, size_t steps_n)
 {
     char name[16];
     snprintf(name, sizeof name, "plan%zu", number);
     json_t *steps = json_array(), *source = json_pack("{s:s}", "name", name);
-    size_t n = 1 + sim_below(STEPS_MAX);
-    bool graph = sim_chance(0.5);
+    size_t n = steps_n ? steps_n : 1 + sim_below(STEPS_MAX);
+    bool graph = !steps_n && sim_chance(0.5);
     for (size_t i = 0; i < n; i++)
         json_array_append_new(steps, make_step(i, graph));
     json_object_set_new(source, "steps", steps);
@@ -73,11 +74,11 @@ static struct definition *make_plan(size_t number)
     return definition;
 }
 
-void plans_make(void)
+void plans_make(size_t steps)
 {
     plans_count = 1 + sim_below(PLANS_MAX);
     for (size_t i = 0; i < plans_count; i++)
-        plans[i] = make_plan(i);
+        plans[i] = make_plan(i, steps);
 }
 
 size_t plans_n(void)

@@ -433,18 +433,15 @@ bool row_insert(struct session *session, enum table_name name, const struct cell
     return true;
 }
 
-const struct image *sim_committed(struct schema *schema, enum table_name name, size_t *at)
+const struct image *sim_committed(struct schema *schema, enum table_name name, struct cursor *cursor)
 {
-    size_t seen = 0;
-    for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
-        for (const struct row *row = schema->tables[name].buckets[bucket]; row; row = row->next) {
-            if (row->committed && seen++ == *at) {
-                ++*at;
-                return row->committed;
-            }
-        }
-    }
-    return NULL;
+    const struct table *table = &schema->tables[name];
+    do {
+        cursor->row = cursor->row ? cursor->row->next : NULL;
+        while (!cursor->row && cursor->bucket < BUCKETS)
+            cursor->row = table->buckets[cursor->bucket++];
+    } while (cursor->row && !cursor->row->committed);
+    return cursor->row ? cursor->row->committed : NULL;
 }
 
 void sim_on_commit(sim_commit_hook *row, void (*end)(int64_t xid))

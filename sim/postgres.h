@@ -129,8 +129,12 @@ void tx_return(struct session *session);
 
 /* ---- the world's hand ---- */
 
-/* All rows of a table that are committed, for the checks: NULL behind the last. */
-const struct image *sim_committed(struct schema *schema, enum table_name table, size_t *at);
+/* All rows of a table that are committed, for the checks: NULL behind the last. Begin with a cursor of zeros. */
+struct cursor {
+    const struct row *row;
+    size_t bucket; /* the next one */
+};
+const struct image *sim_committed(struct schema *schema, enum table_name table, struct cursor *cursor);
 /* Called at each commit that changed something, before the images are exchanged, for each row. */
 typedef void sim_commit_hook(struct schema *schema, enum table_name table, const struct image *before, const struct image *after,
                              int64_t xid);

@@ -14,7 +14,8 @@
 #include "store/store.h"
 
 #define PROCESSES_N (ORCHESTRATORS_N + SERVICES_N + 1) /* one service has two workers */
-#define AWAY_US 3000000
+#define AWAY_US 1500000
+#define BROKER_AWAY_US 4000000
 #define FREEZE_US 4000000
 #define DOWN_US 1500000
 #define SKEW_US 200000
@@ -27,10 +28,11 @@ struct program {
 };
 
 static const struct weather weathers[] = {
-    {"calm", 0, 0, 0.1, 0.02, 0, 0},
-    {"slow", 0, 0, 0.1, 0.1, 0.05, 0.01},
-    {"windy", 0.0002, 5000000, 0.15, 0.05, 0.02, 0.01},
-    {"stormy", 0.001, 1500000, 0.15, 0.1, 0.03, 0.02},
+    {"calm", 0, 0, "", 0.1, 0.02, 0, 0},
+    {"slow", 0, 0, "", 0.1, 0.1, 0.05, 0.01},
+    {"windy", 0.0002, 6000000, "kefpcb", 0.15, 0.05, 0.02, 0.01},
+    {"stormy", 0.001, 1500000, "kefpcb", 0.15, 0.1, 0.03, 0.02},
+    {"dark", 0.001, 2000000, "kkbBB", 0.1, 0.05, 0, 0},
 };
 
 static struct program programs[PROCESSES_N];
@@ -126,7 +128,8 @@ static void *orchestrator_program(void *argument)
 {
     struct program *program = argument;
     struct engine_config config = {.database_url = "", .schema = SIM_SCHEMA, .brokers = "", .prefix = "saga",
-                                   .partitions = 1, .with_engine = true, .with_relay = true, .roles = "api,engine,relay"};
+                                   .partitions = 1, .with_engine = true, .roles = "api,engine,relay"};
+    config.with_relay = program == programs || sim_chance(0.5); /* the first always: somebody has to */
     struct engine *engine = NULL;
     while (!engine && !program->process.asked_to_end) {
         struct err err;
@@ -224,13 +227,14 @@ static void *trouble(void *argument)
         struct program *program = &programs[sim_below(PROCESSES_N)];
         if (calm)
             break;
-        switch (sim_below(6)) {
-        case 0: kill_program(program); break;
-        case 1: end_cleanly(program); break;
-        case 2: process_freeze(&program->process, sim_spread(FREEZE_US)); break;
-        case 3: sim_postgres_crash(sim_spread(AWAY_US)); break;
-        case 4: sim_postgres_cut(); break;
-        case 5: sim_broker_away(sim_spread(AWAY_US)); break;
+        switch (weather->troubles[sim_below(strlen(weather->troubles))]) {
+        case 'k': kill_program(program); break;
+        case 'e': end_cleanly(program); break;
+        case 'f': process_freeze(&program->process, sim_spread(FREEZE_US)); break;
+        case 'p': sim_postgres_crash(sim_spread(AWAY_US)); break;
+        case 'c': sim_postgres_cut(); break;
+        case 'b': sim_broker_away(sim_spread(BROKER_AWAY_US)); break;
+        case 'B': sim_broker_away(sim_spread(5 * BROKER_AWAY_US)); break;
         }
     }
     return NULL;

@@ -15,6 +15,7 @@ struct weather {
     const char *name;
     double kill_share;      /* at each point where code can be interrupted */
     int64_t trouble_us;     /* the mean time from one trouble to the next; 0: none */
+    const char *troubles;   /* one letter for each kind, more than once for what comes often (world.c) */
     double refuse_share;    /* of a service's answers to actions */
     double retry_share;     /* of its answers */
     double slow_share;      /* of its answers come late */
@@ -24,8 +25,9 @@ const struct weather *weather_of(uint64_t seed);
 
 /* ---- definitions (plans.c) ---- */
 
-/* The definitions of this run, as the programs have them in their database and as the checks know them. */
-void plans_make(void);
+/* The definitions of this run, as the programs have them in their database and as the checks know them. `steps` not 0:
+ * sequences of so many. */
+void plans_make(size_t steps);
 size_t plans_n(void);
 const struct definition *plan_at(size_t i);
 const struct definition *plan_named(const char *name);
