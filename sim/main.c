@@ -13,16 +13,18 @@
 #include "world.h"
 
 #define CHAOS_US 20000000      /* trouble goes on for so long after the last start */
+#define PROGRESS_S 30
 #define REST_US 7200000000     /* within so long all must be at rest after that */
 
 struct options {
-    int64_t seed, seeds, sagas, steps;
+    int64_t seed, seeds, sagas, steps, minutes;
     bool trace, quiet;
 };
 
 static const struct conf_option options[] = {
     {"seed", CONF_INT, offsetof(struct options, seed), "1", "N", "the run; the same seed gives the same run", 0, INT64_MAX},
     {"seeds", CONF_INT, offsetof(struct options, seeds), "1", "N", "so many runs, from this seed on", 1, 1000000000},
+    {"minutes", CONF_INT, offsetof(struct options, minutes), "0", "N", "runs seed after seed for so long instead", 0, 100000},
     {"sagas", CONF_INT, offsetof(struct options, sagas), "20", "N", "sagas in each run", 1, 1000000},
     {"steps", CONF_INT, offsetof(struct options, steps), "0", "N", "only sequences of so many steps (0: graphs of all sizes)", 0, 50},
     {"trace", CONF_FLAG, offsetof(struct options, trace), NULL, NULL, "prints what happens", 0, 0},
@@ -87,6 +89,7 @@ static void shrink(struct options o)
 {
     int64_t good = 0, bad = o.sagas;
     fclose(stderr);
+    fflush(stdout);
     o.quiet = true;
     o.trace = false;
     while (bad - good > 1) {
@@ -97,6 +100,37 @@ static void shrink(struct options o)
             bad = o.sagas;
     }
     printf("again: saga-sim --seed %" PRId64 " --sagas %" PRId64 " --steps %" PRId64 " --trace\n", o.seed, bad, o.steps);
+}
+
+/* Of the real clock, which is not wrapped in this form. */
+static bool goes_on(const struct options *o, int64_t done, time_t begun)
+{
+    return o->minutes ? time(NULL) - begun < o->minutes * 60 : done < o->seeds;
+}
+
+static void say_progress(const struct options *o, int64_t done, time_t *said)
+{
+    if (!o->minutes || time(NULL) - *said < PROGRESS_S)
+        return;
+    *said = time(NULL);
+    printf("%" PRId64 " seeds of %" PRId64 " sagas so far\n", done, o->sagas);
+}
+
+static bool run_seeds(struct options o)
+{
+    time_t begun = time(NULL), said = begun;
+    int64_t done = 0;
+    for (; goes_on(&o, done, begun); done++, o.seed++) {
+        if (!run_apart(&o)) {
+            printf("seed %" PRId64 " failed\n", o.seed);
+            shrink(o);
+            return false;
+        }
+        say_progress(&o, done + 1, &said);
+    }
+    if (done > 1)
+        printf("%" PRId64 " seeds of %" PRId64 " sagas: every invariant holds\n", done, o.sagas);
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -112,15 +146,5 @@ int main(int argc, char **argv)
         conf_help(&spec);
         return 0;
     }
-    int64_t first = o.seed;
-    for (; o.seed < first + o.seeds; o.seed++) {
-        if (run_apart(&o))
-            continue;
-        printf("seed %" PRId64 " failed\n", o.seed);
-        shrink(o);
-        return 1;
-    }
-    if (o.seeds > 1)
-        printf("%" PRId64 " seeds of %" PRId64 " sagas: every invariant holds\n", o.seeds, o.sagas);
-    return 0;
+    return run_seeds(o) ? 0 : 1;
 }
