@@ -1,0 +1,46 @@
+/* What must hold of a saga between two events, whatever has happened to it. */
+#include "move.h"
+
+static const char *step_invariant(const struct saga *saga, const struct saga_step *s)
+{
+    if (in_flight(s->state) && s->due_ms <= 0)
+        return "a step in flight has nothing due";
+    if (!in_flight(s->state) && s->due_ms)
+        return "a step at rest has something due";
+    if (in_flight(s->state) && (!saga->wake_ms || saga->wake_ms > s->due_ms))
+        return "nothing wakes the saga in time";
+    if (saga->state == SAGA_COMPLETED && s->state != STEP_SUCCEEDED)
+        return "a completed saga has a step that did not succeed";
+    if (saga->state == SAGA_COMPENSATED && !is_nothing(s->state))
+        return "a compensated saga has a step that is not undone";
+    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED)
+        return "a running saga has a step on its way back";
+    return NULL;
+}
+
+/* Forward: nothing begins before what it waits for. Backward: nothing is undone before what followed it. */
+static const char *order_invariant(const struct saga *saga, size_t step)
+{
+    const struct step_definition *definition = &saga->definition->steps[step];
+    enum step_state state = saga->steps[step].state;
+    for (size_t i = 0; i < saga->definition->steps_n && state != STEP_PENDING; i++) {
+        enum step_state before = saga->steps[i].state;
+        if (step_set_has(&definition->after, i) && before != STEP_SUCCEEDED && before < STEP_COMPENSATING)
+            return "a step was begun before one that it waits for was done";
+    }
+    if (state >= STEP_COMPENSATING && !all_nothing(saga, &definition->descendants))
+        return "a step is undone before one that followed it";
+    return NULL;
+}
+
+const char *machine_invariant(const struct saga *saga)
+{
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        const char *fault = step_invariant(saga, &saga->steps[i]);
+        if (!fault)
+            fault = order_invariant(saga, i);
+        if (fault)
+            return fault;
+    }
+    return NULL;
+}

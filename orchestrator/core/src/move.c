@@ -1,0 +1,212 @@
+/* What becomes of one step: its transition, the command that it sends, what it keeps. */
+#include "move.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/json.h"
+
+const struct step_definition *step_of(const struct move *m, int step)
+{
+    return &m->saga->definition->steps[step];
+}
+
+void record(struct move *m, const char *event, int step, int attempt, const char *detail)
+{
+    struct effects *effects = m->effects;
+    struct history_entry *entry = arena_alloc(effects->arena, sizeof *entry);
+    *entry = (struct history_entry){NULL, event, step, attempt, detail, m->now_ms};
+    if (!effects->history_tail)
+        effects->history_tail = &effects->history;
+    *effects->history_tail = entry;
+    effects->history_tail = &entry->next;
+    effects->changed = true;
+}
+
+void set_saga(struct move *m, enum saga_state to, const char *entry, const char *detail)
+{
+    static const bool legal[SAGA_STATES_N][SAGA_STATES_N] = {
+        [SAGA_RUNNING] = {[SAGA_COMPENSATING] = true, [SAGA_COMPLETED] = true},
+        [SAGA_COMPENSATING] = {[SAGA_STALLED] = true, [SAGA_COMPENSATED] = true},
+        [SAGA_STALLED] = {[SAGA_COMPENSATING] = true},
+    };
+    assert(legal[m->saga->state][to]);
+    m->saga->state = to;
+    m->saga->changed = true;
+    if (saga_ended(to))
+        m->saga->ended_ms = m->now_ms;
+    if (saga_ended(to) || to == SAGA_STALLED)
+        m->effects->notice = true;
+    record(m, entry, -1, 0, detail);
+}
+
+static const json_t *parse_once(json_t **cache, const char *text, size_t len)
+{
+    struct err err;
+    if (!*cache && text)
+        *cache = json_read(text, len, &err);
+    return *cache;
+}
+
+static const json_t *lookup(void *context, int step)
+{
+    struct saga *saga = context;
+    if (step == TEMPLATE_INPUT)
+        return parse_once(&saga->input_value, saga->input, saga->input_len);
+    struct saga_step *from = &saga->steps[step];
+    return parse_once(&from->output_value, from->output, from->output_len);
+}
+
+/* A compensation is told what its action was told and what it answered. */
+static bool write_value(struct move *m, int step, enum command_kind kind, struct buf *out, struct err *err)
+{
+    const struct template_node *input = step_of(m, step)->input;
+    const struct saga_step *s = &m->saga->steps[step];
+    if (kind == KIND_ACTION)
+        return template_write(input, lookup, m->saga, out, err);
+    buf_str(out, "{\"input\":");
+    if (!template_write(input, lookup, m->saga, out, err))
+        return false;
+    buf_str(out, ",\"output\":");
+    if (s->output)
+        buf_add(out, s->output, s->output_len);
+    else
+        buf_str(out, "null");
+    buf_char(out, '}');
+    if (out->failed)
+        return err_set_code(err, ERR_REFUSED, "too_large", "the command is larger than %u bytes", VALUE_MAX_BYTES);
+    return true;
+}
+
+const char *error_json(struct arena *arena, const char *code, const char *message)
+{
+    struct buf text = buf_new(2048);
+    json_write_error(&text, code, message);
+    const char *kept = text.failed ? "{\"code\":\"error\"}" : arena_strdup(arena, text.data);
+    buf_free(&text);
+    return kept;
+}
+
+/* The value of the step's next command, in the arena; NULL with the step's error set when there can be none. */
+static const char *make_value(struct move *m, int step, enum command_kind kind, size_t *len)
+{
+    struct buf text = buf_new(VALUE_MAX_BYTES);
+    struct err err;
+    const char *value = NULL;
+    /* One level is left for the compensation, which wraps the action's input. */
+    int depth_max = kind == KIND_ACTION ? JSON_DEPTH_MAX - 1 : JSON_DEPTH_MAX;
+    bool ok = write_value(m, step, kind, &text, &err);
+    if (ok && json_text_depth(buf_text(&text), text.len) > depth_max)
+        ok = err_set_code(&err, ERR_REFUSED, "bad_input", "the input is nested deeper than %d levels", depth_max);
+    if (ok) {
+        value = arena_strndup(m->effects->arena, text.data, text.len);
+        *len = text.len;
+    } else {
+        m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
+    }
+    buf_free(&text);
+    return value;
+}
+
+enum command_kind kind_of(enum step_state state)
+{
+    return state >= STEP_COMPENSATING ? KIND_COMPENSATION : KIND_ACTION;
+}
+
+static void send(struct move *m, int step, const char *value, size_t value_len)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    struct effects *effects = m->effects;
+    struct command *command = arena_alloc(effects->arena, sizeof *command);
+    s->attempt++;
+    s->paused = false;
+    s->due_ms = m->now_ms + step_of(m, step)->timeout_ms;
+    s->command_id = effects->new_id();
+    enum command_kind kind = kind_of(s->state);
+    *command = (struct command){.id = s->command_id, .step = step, .kind = kind, .round = s->round,
+                                .attempt = s->attempt, .value = value, .value_len = value_len,
+                                .deadline_ms = kind == KIND_ACTION ? m->saga->deadline_ms : 0};
+    if (!effects->commands_tail)
+        effects->commands_tail = &effects->commands;
+    *effects->commands_tail = command;
+    effects->commands_tail = &command->next;
+    record(m, kind == KIND_ACTION ? "action_sent" : "compensation_sent", step, s->attempt, NULL);
+}
+
+const struct retry_policy *policy_of(const struct move *m, int step)
+{
+    bool undo = kind_of(m->saga->steps[step].state) == KIND_COMPENSATION;
+    return undo ? &step_of(m, step)->compensation_retry : &step_of(m, step)->retry;
+}
+
+static void pause_step(struct move *m, int step)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    uint64_t seed = (uint64_t)step << 32 | (uint32_t)s->attempt;
+    uint64_t spread = hash_bytes(m->saga->id.bytes, sizeof m->saga->id.bytes, seed);
+    int64_t pause_ms = m->event->retry_after_ms;
+    if (pause_ms <= 0)
+        pause_ms = retry_pause_ms(policy_of(m, step), s->attempt, spread);
+    s->paused = true;
+    s->due_ms = m->now_ms + pause_ms;
+}
+
+static void keep_output(struct move *m, int step)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    json_decref(s->output_value);
+    s->output_value = NULL;
+    s->output = m->event->output;
+    s->output_len = m->event->output_len;
+    s->error = NULL;
+}
+
+bool in_flight(enum step_state state)
+{
+    return state == STEP_RUNNING || state == STEP_COMPENSATING;
+}
+
+bool step_move(struct move *m, int step, enum step_event on, const char *value, size_t value_len)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    const struct transition *t = transition_find(s->state, on);
+    if (!t)
+        return false;
+    enum step_state from = s->state;
+    s->state = t->to;
+    s->changed = true;
+    m->effects->changed = true;
+    if (!in_flight(t->to))
+        s->due_ms = 0;
+    if (from != t->to && in_flight(t->to))
+        s->attempt = 0;
+    if (on == ON_SEND)
+        s->round = 1;
+    if (t->entry)
+        record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
+    m->told = 0;
+    switch (t->action) {
+    case DO_SEND: send(m, step, value, value_len); break;
+    case DO_PAUSE: pause_step(m, step); break;
+    case DO_REARM: s->due_ms = m->now_ms + step_of(m, step)->timeout_ms; break;
+    case DO_KEEP: keep_output(m, step); break;
+    case DO_TURN: turn(m, s->error); break;
+    case DO_STALL: stall(m, s->error); break;
+    case DO_RESUME: resume(m); break;
+    case DO_NOTHING: break;
+    }
+    return true;
+}
+
+void step_send(struct move *m, int step, enum step_event on)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    enum command_kind kind = on == ON_COMPENSATE ? KIND_COMPENSATION : kind_of(s->state);
+    size_t len = 0;
+    const char *value = make_value(m, step, kind, &len);
+    if (value)
+        step_move(m, step, on, value, len);
+    else
+        step_move(m, step, ON_UNSENDABLE, NULL, 0);
+}

@@ -1,0 +1,44 @@
+/* One event on its way through one saga: what the core's files share. */
+#ifndef CORE_MOVE_H
+#define CORE_MOVE_H
+
+#include "core/machine.h"
+#include "transitions.h"
+
+struct move {
+    struct saga *saga;
+    const struct event *event;
+    int64_t now_ms;
+    struct effects *effects;
+    int told; /* the attempt that the next entry of history is about; 0: the step's present one */
+};
+
+/* ---- one step (move.c) ---- */
+
+const struct step_definition *step_of(const struct move *m, int step);
+/* Whether a command of the step is out, or waits for its next attempt. */
+bool in_flight(enum step_state state);
+/* The kind of the commands that a step sends in this state. */
+enum command_kind kind_of(enum step_state state);
+const struct retry_policy *policy_of(const struct move *m, int step);
+const char *error_json(struct arena *arena, const char *code, const char *message);
+void record(struct move *m, const char *event, int step, int attempt, const char *detail);
+/* The one setter of a saga's state. */
+void set_saga(struct move *m, enum saga_state to, const char *entry, const char *detail);
+/* Takes the step through the table. False when it has no such transition. `value` is the command to send, for DO_SEND. */
+bool step_move(struct move *m, int step, enum step_event on, const char *value, size_t value_len);
+/* Sends the next command of the step by `on`, or takes it the way of what cannot be sent. */
+void step_send(struct move *m, int step, enum step_event on);
+
+/* ---- the saga as a whole (advance.c) ---- */
+
+void turn(struct move *m, const char *detail);
+void stall(struct move *m, const char *detail);
+void resume(struct move *m);
+/* Does what can be done now: begins steps, undoes steps, ends the saga. */
+void advance(struct move *m);
+/* It has no effect, or none any more. */
+bool is_nothing(enum step_state state);
+bool all_nothing(const struct saga *saga, const struct step_set *steps);
+
+#endif
