@@ -60,6 +60,14 @@ static void add_steps(struct buf *out, const struct definition *definition, cons
     buf_str(out, "]}");
 }
 
+static enum step_state pivot_state(const struct definition *definition, const struct store_step_row *rows)
+{
+    enum step_state state = STEP_PENDING;
+    if (definition->pivot >= 0 && rows[definition->pivot].state)
+        (void)!step_state_parse(rows[definition->pivot].state, &state);
+    return state;
+}
+
 static void answer_saga(struct call *call, const struct store_saga_view *saga, const struct definition *definition,
                         const struct store_step_row *rows)
 {
@@ -71,7 +79,7 @@ static void answer_saga(struct call *call, const struct store_saga_view *saga, c
     add_saga(&body, saga);
     add_json_member(&body, "input", saga->input);
     buf_printf(&body, ",\"revision\":%lld", (long long)saga->revision);
-    buf_printf(&body, ",\"actions\":[%s]", saga_cancellable(state) ? "\"cancel\"" : "");
+    buf_printf(&body, ",\"actions\":[%s]", saga_cancellable(state, saga->cancelled, pivot_state(definition, rows)) ? "\"cancel\"" : "");
     add_steps(&body, definition, rows);
     const char *location =
         call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga->id, id)) : NULL;

@@ -43,7 +43,7 @@ build_mutant() { # PATCH DIR
     source=$(sed -n 's,^--- a/,,p' "$1")
     object=$(ninja -C "$build" -t targets all | sed -n "s,^\([^:]*/$(basename "$source")\.o\):.*,\1,p" | grep "$(dirname "$(dirname "$source")")")
     mkdir -p "$2"
-    patch -s -o "$2/$(basename "$source")" "$source" "$1"
+    patch --silent --batch --forward --reject-file=- -o "$2/$(basename "$source")" "$source" "$1" || return 1
     compile=$(ninja -C "$build" -t commands "$object" | tail -n1)
     compile=${compile/ -c / -I$PWD/$(dirname "$source") -c }
     compile=${compile/-o $object/-o $2/mutant.o}

@@ -2,6 +2,7 @@
  * lower case is the action of step a, b or c, upper case its compensation, the number the attempt.
  *   a+ succeeded  a- failed  a~ retry  a. accepted (upper case: of the compensation; a digit before the sign: of that attempt)
  *   t500 the clock moves on by 500 ms, then a timer   x cancel   r the current command cannot be published
+ *   a! an operator retries step a   a= supplies its success   a0 its failure   a_ skips it
  *   u500 after 500 ms the current command has not left the outbox   w it is taken out of it */
 #include <ctype.h>
 #include <stdlib.h>
@@ -41,6 +42,17 @@ static const char *const diamond =
     "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"after\":[\"c\",\"b\"],"
     "\"input\":[\"${steps.b.output.id}\",\"${steps.a.output.id}\"]}]}";
 
+/* a, then the pivot p, then b and c beside each other. */
+static const char *const pivoted =
+    "{\"name\":\"d\",\"timeout\":\"10m\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\"},"
+    "{\"name\":\"p\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"pivot\":true,"
+    "\"retry\":{\"max_attempts\":2,\"initial\":\"100ms\",\"jitter\":0}},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"after\":[\"p\"],"
+    "\"input\":{\"id\":\"${steps.a.output.id}\"},\"retry\":{\"max_attempts\":2,\"initial\":\"100ms\",\"jitter\":0}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null,\"timeout\":\"1s\",\"after\":[\"p\"],"
+    "\"on_timeout\":\"compensate\"}]}";
+
 static struct uuid next_id(void)
 {
     return uuid_v7();
@@ -79,7 +91,8 @@ static void world_apply(struct world *w, const struct event *event)
         char letter = w->definition->steps[c->step].name[0];
         buf_printf(&w->sent, "%s%c%d", w->sent.len ? " " : "", c->kind == KIND_ACTION ? letter : toupper(letter),
                    c->attempt);
-        ck_assert_int_eq(c->deadline_ms != 0, c->kind == KIND_ACTION && w->saga.deadline_ms);
+        bool after_pivot = w->definition->pivot >= 0 && c->step > w->definition->pivot;
+        ck_assert_int_eq(c->deadline_ms != 0, c->kind == KIND_ACTION && w->saga.deadline_ms && !after_pivot);
         if (c->kind == KIND_ACTION && letter == 'b')
             ck_assert_str_eq(c->value, "{\"id\":7}");
         if (c->kind == KIND_COMPENSATION && letter == 'a' && w->steps[0].output)
@@ -101,8 +114,9 @@ static int current_step(const struct world *w)
 
 static struct event reply(const struct world *w, char letter, int attempt, char sign)
 {
-    int step = tolower(letter) - 'a';
-    struct event event = {.type = EVENT_REPLY, .step = step, .round = 1,
+    char name[] = {(char)tolower(letter), 0};
+    int step = definition_step(w->definition, name);
+    struct event event = {.type = EVENT_REPLY, .step = step, .round = w->steps[step].round ? w->steps[step].round : 1,
                           .kind = islower((unsigned char)letter) ? KIND_ACTION : KIND_COMPENSATION,
                           .attempt = attempt ? attempt : w->steps[step].attempt};
     switch (sign) {
@@ -115,8 +129,24 @@ static struct event reply(const struct world *w, char letter, int attempt, char 
     return event;
 }
 
+/* Each act names the step as it is. */
+static void act(struct world *w, char letter, char sign)
+{
+    char name[] = {letter, 0}, version[STEP_VERSION_MAX];
+    struct event event = {.step = definition_step(w->definition, name), .output = "{\"id\":7}", .output_len = 8, .why = "{\"by\":\"me\"}"};
+    const struct saga_step *s = &w->steps[event.step];
+    event.type = sign == '!' ? EVENT_RETRY : sign == '_' ? EVENT_SKIP : EVENT_SUPPLY;
+    event.outcome = sign == '0' ? OUTCOME_FAILED : OUTCOME_SUCCEEDED;
+    event.version = step_version(s->state, s->round, s->attempt, version);
+    world_apply(w, &event);
+}
+
 static void play_one(struct world *w, const char *word)
 {
+    if (word[0] != 't' && word[0] != 'u' && word[1] && strchr("!=0_", word[1])) {
+        act(w, word[0], word[1]);
+        return;
+    }
     if (word[0] == 't' && isdigit((unsigned char)word[1])) {
         w->now_ms += atoi(word + 1);
         world_apply(w, &(struct event){.type = EVENT_TIMER});
@@ -169,6 +199,43 @@ static const struct {
     {"a late success goes on", "a+ b+ c+ d- C- B+ C+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"not before the last one that failed", "a+ b+ c+ d- C- B- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"one of two that failed", "a+ b+ c+ d- C- B- C+", "a1 b1 c1 d1 C1 B1", SAGA_STALLED},
+}, pivot_scripts[] = {
+    {"success", "a+ p+ b+ c+", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"before the pivot there is a way back", "a-", "a1", SAGA_COMPENSATED},
+    {"a pivot that says no turns the saga", "a+ p- A+", "a1 p1 A1", SAGA_COMPENSATED},
+    {"cancel before the pivot", "x a+ A+", "a1 A1", SAGA_COMPENSATED},
+    {"cancel beside an unanswered pivot waits, and is void when it succeeds", "a+ x p+ b+ c+", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"or the pivot says no", "a+ x p- A+", "a1 p1 A1", SAGA_COMPENSATED},
+    {"the deadline waits too", "a+ p. t600000 p+ b+ c+", "a1 p1 p2 b1 c1", SAGA_COMPLETED},
+    {"cancel after the pivot is refused", "a+ p+ x b+ c+", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"the deadline after the pivot only alerts", "a+ p+ b. c. t600000 b+ c+", "a1 p1 b1 c1 b2", SAGA_COMPLETED},
+    {"an exhausted pivot stalls the saga", "a+ t1000 t1000", "a1 p1 p2", SAGA_STALLED},
+    {"its late success goes on", "a+ t1000 t1000 p1+ b+ c+", "a1 p1 p2 b1 c1", SAGA_COMPLETED},
+    {"its late failure turns the saga", "a+ t1000 t1000 p1- A+", "a1 p1 p2 A1", SAGA_COMPENSATED},
+    {"cancel of it waits as well", "a+ t1000 t1000 x p1+ b+ c+", "a1 p1 p2 b1 c1", SAGA_COMPLETED},
+    {"after the pivot a failure stalls, the other branch goes on", "a+ p+ b- c+", "a1 p1 b1 c1", SAGA_STALLED},
+    {"and silence", "a+ p+ c+ t1000 t1000", "a1 p1 b1 c1 b2", SAGA_STALLED},
+    {"an operator retries the pivot", "a+ t1000 t1000 p! p+ b+ c+", "a1 p1 p2 p1 b1 c1", SAGA_COMPLETED},
+    {"which may be exhausted again", "a+ t1000 t1000 p! t1000 t1000", "a1 p1 p2 p1 p2", SAGA_STALLED},
+    {"an operator knows that the pivot succeeded", "a+ t1000 t1000 p= b+ c+", "a1 p1 p2 b1 c1", SAGA_COMPLETED},
+    {"or that it failed: it is fenced, then the others are undone", "a+ t1000 t1000 p0 P+ A+", "a1 p1 p2 P1 A1", SAGA_COMPENSATED},
+    {"or goes on without it: it is fenced first", "a+ t1000 t1000 p_ P+ b+ c+", "a1 p1 p2 P1 b1 c1", SAGA_COMPLETED},
+    {"the fence may fail", "a+ t1000 t1000 p_ P-", "a1 p1 p2 P1", SAGA_STALLED},
+    {"and be retried", "a+ t1000 t1000 p_ P- p! P+ b+ c+", "a1 p1 p2 P1 P1 b1 c1", SAGA_COMPLETED},
+    {"or be skipped", "a+ t1000 t1000 p_ P- p_ b+ c+", "a1 p1 p2 P1 b1 c1", SAGA_COMPLETED},
+    {"or be known to have worked", "a+ t1000 t1000 p_ P- p= b+ c+", "a1 p1 p2 P1 b1 c1", SAGA_COMPLETED},
+    {"a cancel that waited is void when the pivot is skipped", "a+ t1000 t1000 x p_ P+ b+ c+", "a1 p1 p2 P1 b1 c1", SAGA_COMPLETED},
+    {"a step after the pivot is retried", "a+ p+ b- c+ b! b+", "a1 p1 b1 c1 b1", SAGA_COMPLETED},
+    {"or skipped: it was refused, so nothing is fenced", "a+ p+ b- c+ b_", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"or supplied", "a+ p+ b- c+ b=", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"one whose outcome is unknown is fenced", "a+ p+ c+ t1000 t1000 b_ B+", "a1 p1 b1 c1 b2 B1", SAGA_COMPLETED},
+    {"one that nothing can undo is not", "a+ p+ b+ t1000 c_", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"a failure after the pivot cannot be supplied", "a+ p+ b- c+ b0", "a1 p1 b1 c1", SAGA_STALLED},
+    {"nothing is done to a step that holds nothing up", "a+ p+ b- a! c! p_ c+", "a1 p1 b1 c1", SAGA_STALLED},
+    {"two hold it up", "a+ p+ b- c- b! b+", "a1 p1 b1 c1 b1", SAGA_STALLED},
+    {"both are repaired", "a+ p+ b- c- c_ b=", "a1 p1 b1 c1", SAGA_COMPLETED},
+    {"a pivot that was fenced backward stalls backward, and is waived there", "a+ t1000 t1000 p0 P- p_ A+", "a1 p1 p2 P1 A1",
+     SAGA_COMPENSATED},
 }, scripts[] = {
     {"success", "a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
     {"the first step says no", "a-", "a1", SAGA_COMPENSATED},
@@ -199,6 +266,10 @@ static const struct {
     {"a silent compensation too", "a+ b- t1000 t1000 A+", "a1 b1 A1 A2 A3", SAGA_COMPENSATED},
     {"a compensation that says no stalls the saga", "a+ b- A-", "a1 b1 A1", SAGA_STALLED},
     {"bounded attempts end in a stall", "a+ b+ x t1000 C~ t100 C~", "a1 b1 c1 C1 C2", SAGA_STALLED},
+    {"an operator retries a compensation", "a+ b- A- a! A+", "a1 b1 A1 A1", SAGA_COMPENSATED},
+    {"a reply of the round before is history", "a+ b+ x t1000 C~ t100 C~ c! C+ B+ A+", "a1 b1 c1 C1 C2 C1 B1 A1", SAGA_COMPENSATED},
+    {"or lets the effect stand", "a+ b+ c- B- b_ A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
+    {"or has undone it by hand", "a+ b+ c- B- b= A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
     {"a late success frees a stalled saga", "a+ b+ x t1000 C~ t100 C~ C1+ B+ A+", "a1 b1 c1 C1 C2 B1 A1",
      SAGA_COMPENSATED},
     {"a command that cannot be published was never sent", "a+ r A+", "a1 b1 A1", SAGA_COMPENSATED},
@@ -230,6 +301,44 @@ START_TEST(steps_run_as_a_graph_and_are_undone_against_it)
 {
     for (size_t i = 0; i < sizeof graph_scripts / sizeof graph_scripts[0]; i++)
         check_script(diamond, graph_scripts[i].name, graph_scripts[i].script, graph_scripts[i].sent, graph_scripts[i].end);
+}
+END_TEST
+
+START_TEST(behind_the_pivot_there_is_no_way_back)
+{
+    for (size_t i = 0; i < sizeof pivot_scripts / sizeof pivot_scripts[0]; i++)
+        check_script(pivoted, pivot_scripts[i].name, pivot_scripts[i].script, pivot_scripts[i].sent, pivot_scripts[i].end);
+}
+END_TEST
+
+START_TEST(an_act_is_for_the_step_as_it_was_seen)
+{
+    struct world w;
+    world_open(&w, pivoted);
+    play(&w, "a+ t1000 t1000");
+    struct event event = {.type = EVENT_SKIP, .step = 1, .version = "1.1.UNKNOWN"};
+    ck_assert_str_eq(machine_refusal(&w.saga, &event), "the step has changed since it was looked at");
+    event.version = "1.2.UNKNOWN";
+    ck_assert_ptr_null(machine_refusal(&w.saga, &event));
+    play_one(&w, "p!");
+    ck_assert_str_eq(machine_refusal(&w.saga, &(struct event){.type = EVENT_RETRY, .step = 1}), "the saga is not stalled");
+    ck_assert_int_eq(w.steps[1].round, 2);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(the_history_tells_of_cancels_and_deadlines_that_come_too_late)
+{
+    struct world w;
+    world_open(&w, pivoted);
+    play(&w, "a+ x p+ t600000");
+    ck_assert_ptr_nonnull(strstr(buf_text(&w.entries), "action_sent saga_cancelled action_succeeded cancel_too_late action_sent "));
+    ck_assert_ptr_nonnull(strstr(buf_text(&w.entries), "deadline_passed "));
+    ck_assert(!w.saga.cancelled);
+    w.entries.len = 0;
+    play_one(&w, "t1000");
+    ck_assert_ptr_null(strstr(buf_text(&w.entries), "deadline_passed"));
+    world_close(&w);
 }
 END_TEST
 
@@ -343,6 +452,8 @@ static void apply_random(struct world *w, unsigned *seed, const char *letters)
     int dice = rand_r(seed) % 20;
     if (dice == 0) {
         world_apply(w, &(struct event){.type = EVENT_CANCEL});
+    } else if (dice == 1) {
+        act(w, (char)tolower(letters[(size_t)rand_r(seed) % strlen(letters)]), "!=0_"[rand_r(seed) % 4]);
     } else if (dice < 6) {
         w->now_ms += rand_r(seed) % 1500;
         world_apply(w, &(struct event){.type = EVENT_TIMER});
@@ -357,11 +468,11 @@ static void apply_random(struct world *w, unsigned *seed, const char *letters)
 START_TEST(random_events_break_no_invariant)
 {
     unsigned seed = 20260131;
-    for (int run = 0; run < 4000; run++) {
-        bool graph = run % 2;
-        const char *letters = graph ? "abcdDCBA" : "abcCBA";
+    for (int run = 0; run < 6000; run++) {
+        const char *const definitions[] = {plain, diamond, pivoted}, *const all[] = {"abcCBA", "abcdDCBA", "apbcCBPA"};
+        const char *letters = all[run % 3];
         struct world w;
-        world_open(&w, graph ? diamond : plain);
+        world_open(&w, definitions[run % 3]);
         world_apply(&w, &(struct event){.type = EVENT_START});
         for (int i = 0; i < 30; i++)
             apply_random(&w, &seed, letters);
@@ -406,6 +517,9 @@ END_TEST
 static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &steps_run_as_a_graph_and_are_undone_against_it,
+    &behind_the_pivot_there_is_no_way_back,
+    &an_act_is_for_the_step_as_it_was_seen,
+    &the_history_tells_of_cancels_and_deadlines_that_come_too_late,
     &a_step_without_compensation_is_passed_over,
     &a_deadline_that_passes_in_a_pause_allows_no_new_attempt,
     &input_too_deep_for_its_compensation_is_not_sent,

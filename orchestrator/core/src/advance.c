@@ -3,30 +3,48 @@
 
 void turn(struct move *m, const char *detail)
 {
-    if (m->saga->state == SAGA_RUNNING)
+    if (m->saga->state != SAGA_RUNNING)
+        return;
+    if (saga_is_bound(m->saga))
+        stall(m, detail);
+    else
         set_saga(m, SAGA_COMPENSATING, "saga_compensating", detail);
 }
 
 void stall(struct move *m, const char *detail)
 {
-    if (m->saga->state == SAGA_COMPENSATING)
+    if (m->saga->state != SAGA_STALLED)
         set_saga(m, SAGA_STALLED, "saga_stalled", detail);
 }
 
-/* Once no compensation is left that failed. */
-void resume(struct move *m)
+bool holds_up(enum step_state state, bool backward)
 {
-    for (size_t i = 0; i < m->saga->definition->steps_n; i++) {
-        if (m->saga->steps[i].state == STEP_COMPENSATION_FAILED)
-            return;
-    }
-    set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL);
+    return state == STEP_COMPENSATION_FAILED || (!backward && (state == STEP_FAILED || state == STEP_UNKNOWN));
 }
 
-static bool all_succeeded(const struct move *m, const struct step_set *steps)
+/* A stalled saga goes on once nothing holds it up any more: backward when its pivot was refused meanwhile. */
+static void resume(struct move *m)
+{
+    bool backward = saga_is_backward(m->saga);
+    for (size_t i = 0; i < m->saga->definition->steps_n; i++) {
+        if (holds_up(m->saga->steps[i].state, backward))
+            return;
+    }
+    if (backward)
+        set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL);
+    else
+        set_saga(m, SAGA_RUNNING, "saga_running", NULL);
+}
+
+bool is_done(enum step_state state)
+{
+    return state == STEP_SUCCEEDED || state == STEP_WAIVED;
+}
+
+static bool all_done(const struct move *m, const struct step_set *steps)
 {
     for (size_t i = 0; i < m->saga->definition->steps_n; i++) {
-        if (step_set_has(steps, i) && m->saga->steps[i].state != STEP_SUCCEEDED)
+        if (step_set_has(steps, i) && !is_done(m->saga->steps[i].state))
             return false;
     }
     return true;
@@ -34,7 +52,7 @@ static bool all_succeeded(const struct move *m, const struct step_set *steps)
 
 bool is_nothing(enum step_state state)
 {
-    return state == STEP_PENDING || state == STEP_FAILED || state == STEP_COMPENSATED;
+    return state == STEP_PENDING || state == STEP_FAILED || state == STEP_COMPENSATED || state == STEP_WAIVED;
 }
 
 bool all_nothing(const struct saga *saga, const struct step_set *steps)
@@ -51,11 +69,11 @@ static void advance_forward(struct move *m)
 {
     const struct definition *definition = m->saga->definition;
     bool done = true;
-    for (size_t k = 0; k < definition->steps_n && m->saga->state == SAGA_RUNNING; k++) {
+    for (size_t k = 0; k < definition->steps_n && !saga_is_backward(m->saga); k++) {
         int i = definition->order[k];
         enum step_state state = m->saga->steps[i].state;
-        done = done && state == STEP_SUCCEEDED;
-        if (state == STEP_PENDING && all_succeeded(m, &definition->steps[i].after))
+        done = done && is_done(state);
+        if (state == STEP_PENDING && all_done(m, &definition->steps[i].after))
             step_send(m, i, ON_SEND);
     }
     if (done && m->saga->state == SAGA_RUNNING)
@@ -93,8 +111,10 @@ static void advance_backward(struct move *m)
 
 void advance(struct move *m)
 {
-    if (m->saga->state == SAGA_RUNNING)
+    if (m->saga->state == SAGA_STALLED)
+        resume(m);
+    if (!saga_is_backward(m->saga))
         advance_forward(m);
-    if (m->saga->state == SAGA_COMPENSATING || m->saga->state == SAGA_STALLED)
+    if (saga_is_backward(m->saga))
         advance_backward(m);
 }

@@ -129,6 +129,24 @@ static enum on_timeout read_on_timeout(struct reader *r, json_t *step, const cha
     return ON_TIMEOUT_RETRY;
 }
 
+/* Every other step is done before it is sent, or begins after it has succeeded: so the way back never leads over it. */
+static void check_pivot(struct reader *r)
+{
+    const struct definition *definition = r->definition;
+    const struct step_definition *pivot = definition->pivot < 0 ? NULL : &definition->steps[definition->pivot];
+    char at[POINTER_MAX], pointer[POINTER_MAX];
+    if (!pivot)
+        return;
+    pointer_index("/steps", (size_t)definition->pivot, at);
+    if (pivot->on_timeout == ON_TIMEOUT_COMPENSATE)
+        problem_add(r->problems, pointer_member(at, "on_timeout", pointer), "a pivot is never given up: expected \"retry\"");
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        if ((int)i != definition->pivot && !step_set_has(&pivot->ancestors, i) && !step_set_has(&pivot->descendants, i))
+            problem_add(r->problems, pointer_member(at, "pivot", pointer), "the step %s is neither before nor after the pivot",
+                        definition->steps[i].name);
+    }
+}
+
 /* The names that a step's templates may use are those of its ancestors: they have always succeeded before it. */
 static void read_input(struct reader *r, json_t *step, size_t index)
 {
@@ -148,6 +166,21 @@ static void read_input(struct reader *r, json_t *step, size_t index)
                          pointer_member(pointer, "input", at), r->problems);
 }
 
+static void read_pivot(struct reader *r, json_t *step, size_t index, const char *pointer)
+{
+    char at[POINTER_MAX];
+    const json_t *value = json_object_get(step, "pivot");
+    if (!value || json_is_false(value))
+        return;
+    pointer_member(pointer, "pivot", at);
+    if (!json_is_true(value))
+        problem_add(r->problems, at, "expected true or false");
+    else if (r->definition->pivot >= 0)
+        problem_add(r->problems, at, "step %d is the pivot already: there is one at most", r->definition->pivot);
+    else
+        r->definition->pivot = (int)index;
+}
+
 static void check_unique(struct reader *r, size_t index, const char *pointer)
 {
     const struct step_definition *steps = r->definition->steps;
@@ -161,7 +194,7 @@ static void check_unique(struct reader *r, size_t index, const char *pointer)
 static void read_step(struct reader *r, json_t *step, size_t index)
 {
     static const char *const known[] = {"name",    "service", "action",     "compensation",       "after", "input",
-                                        "timeout", "retry",   "on_timeout", "compensation_retry", NULL};
+                                        "timeout", "retry",   "on_timeout", "compensation_retry", "pivot", NULL};
     char pointer[POINTER_MAX];
     pointer_index("/steps", index, pointer);
     if (!json_is_object(step)) {
@@ -183,6 +216,7 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     out->on_timeout = read_on_timeout(r, step, pointer);
     read_retry(r, step, pointer, "retry", &out->retry);
     read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
+    read_pivot(r, step, index, pointer);
     check_unique(r, index, pointer);
 }
 
@@ -201,6 +235,7 @@ static void read_steps(struct reader *r, json_t *steps)
     graph_read(r->definition, steps, r->problems);
     if (r->problems->n != before || !graph_link(r->definition, r->problems))
         return; /* which names a template may use is not known */
+    check_pivot(r);
     for (size_t i = 0; i < n; i++)
         read_input(r, json_array_get(steps, i), i);
 }
@@ -222,6 +257,7 @@ struct definition *definition_read(json_t *source, struct problems *problems)
         return NULL;
     }
     struct definition *definition = mem_alloc(sizeof *definition);
+    definition->pivot = -1;
     struct reader r = {definition, problems};
     size_t before = problems->n;
     definition->canonical = canonical_text(source, problems);

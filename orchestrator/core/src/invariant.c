@@ -9,12 +9,14 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a step at rest has something due";
     if (in_flight(s->state) && (!saga->wake_ms || saga->wake_ms > s->due_ms))
         return "nothing wakes the saga in time";
-    if (saga->state == SAGA_COMPLETED && s->state != STEP_SUCCEEDED)
+    if (saga->state == SAGA_COMPLETED && !is_done(s->state))
         return "a completed saga has a step that did not succeed";
     if (saga->state == SAGA_COMPENSATED && !is_nothing(s->state))
         return "a compensated saga has a step that is not undone";
-    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED)
+    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED && !s->skipped)
         return "a running saga has a step on its way back";
+    if (saga->state == SAGA_RUNNING && holds_up(s->state, false))
+        return "a running saga has a step that holds it up";
     return NULL;
 }
 
@@ -25,10 +27,13 @@ static const char *order_invariant(const struct saga *saga, size_t step)
     enum step_state state = saga->steps[step].state;
     for (size_t i = 0; i < saga->definition->steps_n && state != STEP_PENDING; i++) {
         enum step_state before = saga->steps[i].state;
-        if (step_set_has(&definition->after, i) && before != STEP_SUCCEEDED && before < STEP_COMPENSATING)
+        if (step_set_has(&definition->after, i) && !is_done(before) && before < STEP_COMPENSATING)
             return "a step was begun before one that it waits for was done";
     }
-    if (state >= STEP_COMPENSATING && !all_nothing(saga, &definition->descendants))
+    bool undone = state >= STEP_COMPENSATING && state != STEP_WAIVED && !saga->steps[step].skipped;
+    if (undone && saga_is_bound(saga))
+        return "a step is undone though the pivot may stand";
+    if (undone && !all_nothing(saga, &definition->descendants))
         return "a step is undone before one that followed it";
     return NULL;
 }

@@ -4,6 +4,7 @@
 #include "core/machine.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "move.h"
 
@@ -11,7 +12,7 @@
 static enum step_event again_or_give_up(const struct move *m, int step, enum step_event again)
 {
     bool action = kind_of(m->saga->steps[step].state) == KIND_ACTION;
-    if (action && m->saga->state != SAGA_RUNNING)
+    if (action && saga_is_backward(m->saga))
         return ON_GIVE_UP;
     if (action && again == ON_SILENCE && step_of(m, step)->on_timeout == ON_TIMEOUT_COMPENSATE)
         return ON_GIVE_UP;
@@ -36,8 +37,8 @@ static void ignore(struct move *m, const char *what)
 static bool apply_verdict(struct move *m)
 {
     bool good = m->event->outcome == OUTCOME_SUCCEEDED;
-    enum step_event on = m->event->kind == KIND_ACTION ? (good ? ON_SUCCEEDED : ON_FAILED)
-                                                       : (good ? ON_UNDONE : ON_UNDO_FAILED);
+    enum step_event undone = m->saga->steps[m->event->step].skipped ? ON_FENCED : ON_UNDONE;
+    enum step_event on = m->event->kind == KIND_ACTION ? (good ? ON_SUCCEEDED : ON_FAILED) : (good ? undone : ON_UNDO_FAILED);
     if (!transition_find(m->saga->steps[m->event->step].state, on))
         return false;
     m->saga->steps[m->event->step].error = good ? NULL : m->event->error;
@@ -73,7 +74,7 @@ static void step_timer(struct move *m, int step)
     struct saga_step *s = &m->saga->steps[step];
     if (!in_flight(s->state) || s->due_ms > m->now_ms)
         return;
-    if (s->paused && kind_of(s->state) == KIND_ACTION && m->saga->state != SAGA_RUNNING)
+    if (s->paused && kind_of(s->state) == KIND_ACTION && saga_is_backward(m->saga))
         return; /* advance_backward gives it up */
     if (s->paused) {
         step_send(m, step, ON_DUE);
@@ -88,12 +89,23 @@ static void step_timer(struct move *m, int step)
     step_move(m, step, on, NULL, 0);
 }
 
-static void apply_timer(struct move *m)
+/* The saga is woken at its deadline once, by a wake-up that was set before. */
+static void apply_deadline(struct move *m)
 {
     struct saga *saga = m->saga;
-    if (saga->state == SAGA_RUNNING && saga->deadline_ms && saga->deadline_ms <= m->now_ms)
-        turn(m, error_json(m->effects->arena, "deadline_passed", "the saga did not end before its deadline"));
-    for (size_t i = 0; i < saga->definition->steps_n; i++)
+    if (!saga->deadline_ms || saga->deadline_ms > m->now_ms || saga_is_backward(saga))
+        return;
+    const char *detail = error_json(m->effects->arena, "deadline_passed", "the saga did not end before its deadline");
+    if (!saga_is_bound(saga))
+        turn(m, detail);
+    else if (saga->wake_ms <= saga->deadline_ms)
+        record(m, "deadline_passed", -1, 0, detail);
+}
+
+static void apply_timer(struct move *m)
+{
+    apply_deadline(m);
+    for (size_t i = 0; i < m->saga->definition->steps_n; i++)
         step_timer(m, (int)i);
     advance(m);
 }
@@ -115,20 +127,56 @@ static void apply_unsent(struct move *m, const char *error)
     if (!is_current(m))
         return;
     struct saga_step *s = &m->saga->steps[m->event->step];
-    bool never_sent = s->attempt == 1 || kind_of(s->state) == KIND_COMPENSATION;
+    bool never_sent = (s->attempt == 1 && s->round == 1) || kind_of(s->state) == KIND_COMPENSATION;
     s->error = error;
     step_move(m, m->event->step, never_sent ? ON_UNSENDABLE : ON_GIVE_UP, NULL, 0);
     advance(m);
 }
 
+static enum step_state pivot_state(const struct saga *saga)
+{
+    return saga->definition->pivot < 0 ? STEP_PENDING : saga->steps[saga->definition->pivot].state;
+}
+
+/* While the pivot has no verdict it waits: a refused pivot turns the saga anyway, a pivot that succeeds makes it void. */
 static void apply_cancel(struct move *m)
 {
-    if (!saga_cancellable(m->saga->state))
-        return;
     m->saga->cancelled = true;
     m->saga->changed = true;
     record(m, "saga_cancelled", -1, 0, m->event->error);
-    turn(m, m->event->error);
+    if (!saga_is_bound(m->saga))
+        turn(m, m->event->error);
+    advance(m);
+}
+
+static void apply_retry(struct move *m)
+{
+    record(m, "step_retried", m->event->step, 0, m->event->why);
+    step_send(m, m->event->step, ON_AGAIN);
+    advance(m);
+}
+
+/* That a pivot has failed turns the saga, and its compensation makes it true. */
+static void apply_supply(struct move *m)
+{
+    const struct saga_step *s = &m->saga->steps[m->event->step];
+    record(m, m->event->outcome == OUTCOME_SUCCEEDED ? "success_supplied" : "failure_supplied", m->event->step, 0, m->event->why);
+    if (m->event->outcome == OUTCOME_FAILED)
+        set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL);
+    else
+        step_move(m, m->event->step, s->skipped ? ON_FENCED : ON_SUPPLIED, NULL, 0);
+    advance(m);
+}
+
+static void apply_skip(struct move *m)
+{
+    struct saga_step *s = &m->saga->steps[m->event->step];
+    record(m, "step_skipped", m->event->step, 0, m->event->why);
+    s->skipped = !saga_is_backward(m->saga);
+    if (s->state == STEP_UNKNOWN && step_of(m, m->event->step)->compensation)
+        step_send(m, m->event->step, ON_FENCE);
+    else
+        step_move(m, m->event->step, ON_WAIVE, NULL, 0);
     advance(m);
 }
 
@@ -149,9 +197,9 @@ static int64_t earliest(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t next_due(const struct saga *saga)
+static int64_t next_due(const struct saga *saga, int64_t now_ms)
 {
-    int64_t due = saga->state == SAGA_RUNNING ? saga->deadline_ms : 0;
+    int64_t due = saga->deadline_ms > now_ms && !saga_ended(saga->state) && !saga_is_backward(saga) ? saga->deadline_ms : 0;
     for (size_t i = 0; i < saga->definition->steps_n; i++)
         due = earliest(due, saga->steps[i].due_ms);
     return due;
@@ -171,7 +219,7 @@ static int64_t earliest_timeout(const struct definition *definition, int64_t fro
 static void set_wake(struct move *m)
 {
     struct saga *saga = m->saga;
-    int64_t due = next_due(saga);
+    int64_t due = next_due(saga, m->now_ms);
     if (m->event->type == EVENT_START)
         due = earliest(due, earliest_timeout(saga->definition, m->now_ms));
     bool exact = m->event->type == EVENT_TIMER || saga_ended(saga->state);
@@ -186,7 +234,7 @@ static void set_wake(struct move *m)
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
 {
     struct move m = {saga, event, now_ms, effects, 0};
-    if (saga_ended(saga->state))
+    if (saga_ended(saga->state) || machine_refusal(saga, event))
         return;
     switch (event->type) {
     case EVENT_START: apply_start(&m); break;
@@ -199,16 +247,46 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
         apply_unsent(&m, "{\"code\":\"withdrawn\",\"message\":\"the saga turned back before the command was sent\"}");
         break;
     case EVENT_CANCEL: apply_cancel(&m); break;
+    case EVENT_RETRY: apply_retry(&m); break;
+    case EVENT_SUPPLY: apply_supply(&m); break;
+    case EVENT_SKIP: apply_skip(&m); break;
     }
     set_wake(&m);
     assert(machine_invariant(saga) == NULL);
 }
 
+static const char *cancel_refusal(const struct saga *saga)
+{
+    if (saga_cancellable(saga->state, saga->cancelled, pivot_state(saga)))
+        return NULL;
+    if (saga_is_backward(saga))
+        return "the saga is on its way back already";
+    return saga->cancelled ? "the saga is cancelled already" : "the saga has passed its pivot and only goes forward";
+}
+
+static const char *act_refusal(const struct saga *saga, const struct event *event)
+{
+    const struct saga_step *s = &saga->steps[event->step];
+    char version[STEP_VERSION_MAX];
+    if (event->version && strcmp(event->version, step_version(s->state, s->round, s->attempt, version)) != 0)
+        return "the step has changed since it was looked at";
+    if (saga->state != SAGA_STALLED)
+        return "the saga is not stalled";
+    if (!holds_up(s->state, saga_is_backward(saga)))
+        return "the step is not what holds the saga up";
+    if (event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED && (event->step != saga->definition->pivot || s->state != STEP_UNKNOWN))
+        return "a failure can only be supplied for a pivot whose outcome is unknown: retry the step, or skip it";
+    return NULL;
+}
+
 const char *machine_refusal(const struct saga *saga, const struct event *event)
 {
-    if (event->type != EVENT_CANCEL || saga_cancellable(saga->state))
+    bool act = event->type == EVENT_RETRY || event->type == EVENT_SUPPLY || event->type == EVENT_SKIP;
+    if (!act && event->type != EVENT_CANCEL)
         return NULL;
-    return saga_ended(saga->state) ? "the saga has ended" : "the saga is on its way back already";
+    if (saga_ended(saga->state))
+        return "the saga has ended";
+    return act ? act_refusal(saga, event) : cancel_refusal(saga);
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
@@ -224,7 +302,7 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
 
 bool machine_withdraws(const struct saga *saga, int step)
 {
-    return saga->state != SAGA_RUNNING && saga->steps[step].state == STEP_RUNNING;
+    return saga_is_backward(saga) && saga->steps[step].state == STEP_RUNNING;
 }
 
 enum command_kind machine_kind(const struct saga_step *step)

@@ -27,9 +27,9 @@ void record(struct move *m, const char *event, int step, int attempt, const char
 void set_saga(struct move *m, enum saga_state to, const char *entry, const char *detail)
 {
     static const bool legal[SAGA_STATES_N][SAGA_STATES_N] = {
-        [SAGA_RUNNING] = {[SAGA_COMPENSATING] = true, [SAGA_COMPLETED] = true},
+        [SAGA_RUNNING] = {[SAGA_COMPENSATING] = true, [SAGA_STALLED] = true, [SAGA_COMPLETED] = true},
         [SAGA_COMPENSATING] = {[SAGA_STALLED] = true, [SAGA_COMPENSATED] = true},
-        [SAGA_STALLED] = {[SAGA_COMPENSATING] = true},
+        [SAGA_STALLED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
     };
     assert(legal[m->saga->state][to]);
     m->saga->state = to;
@@ -111,7 +111,14 @@ static const char *make_value(struct move *m, int step, enum command_kind kind, 
 
 enum command_kind kind_of(enum step_state state)
 {
-    return state >= STEP_COMPENSATING ? KIND_COMPENSATION : KIND_ACTION;
+    return state >= STEP_COMPENSATING && state <= STEP_COMPENSATION_FAILED ? KIND_COMPENSATION : KIND_ACTION;
+}
+
+/* Behind the pivot there is no way back, so nothing is too late. */
+static bool has_deadline(const struct move *m, int step, enum command_kind kind)
+{
+    int pivot = m->saga->definition->pivot;
+    return kind == KIND_ACTION && (pivot < 0 || !step_set_has(&m->saga->definition->steps[pivot].descendants, (size_t)step));
 }
 
 static void send(struct move *m, int step, const char *value, size_t value_len)
@@ -126,7 +133,7 @@ static void send(struct move *m, int step, const char *value, size_t value_len)
     enum command_kind kind = kind_of(s->state);
     *command = (struct command){.id = s->command_id, .step = step, .kind = kind, .round = s->round,
                                 .attempt = s->attempt, .value = value, .value_len = value_len,
-                                .deadline_ms = kind == KIND_ACTION ? m->saga->deadline_ms : 0};
+                                .deadline_ms = has_deadline(m, step, kind) ? m->saga->deadline_ms : 0};
     if (!effects->commands_tail)
         effects->commands_tail = &effects->commands;
     *effects->commands_tail = command;
@@ -167,6 +174,16 @@ bool in_flight(enum step_state state)
     return state == STEP_RUNNING || state == STEP_COMPENSATING;
 }
 
+/* A cancel that waited for the pivot's verdict has come too late. */
+static void pass_pivot(struct move *m)
+{
+    if (!m->saga->cancelled)
+        return;
+    m->saga->cancelled = false;
+    m->saga->changed = true;
+    record(m, "cancel_too_late", -1, 0, NULL);
+}
+
 bool step_move(struct move *m, int step, enum step_event on, const char *value, size_t value_len)
 {
     struct saga_step *s = &m->saga->steps[step];
@@ -183,6 +200,8 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
         s->attempt = 0;
     if (on == ON_SEND)
         s->round = 1;
+    if (on == ON_AGAIN)
+        s->round++;
     if (t->entry)
         record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
     m->told = 0;
@@ -193,20 +212,21 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     case DO_KEEP: keep_output(m, step); break;
     case DO_TURN: turn(m, s->error); break;
     case DO_STALL: stall(m, s->error); break;
-    case DO_RESUME: resume(m); break;
     case DO_NOTHING: break;
     }
+    if (step == m->saga->definition->pivot && is_done(t->to) && !saga_is_backward(m->saga))
+        pass_pivot(m);
     return true;
 }
 
 void step_send(struct move *m, int step, enum step_event on)
 {
     struct saga_step *s = &m->saga->steps[step];
-    enum command_kind kind = on == ON_COMPENSATE ? KIND_COMPENSATION : kind_of(s->state);
+    enum command_kind kind = on == ON_COMPENSATE || on == ON_FENCE ? KIND_COMPENSATION : kind_of(s->state);
     size_t len = 0;
     const char *value = make_value(m, step, kind, &len);
     if (value)
         step_move(m, step, on, value, len);
-    else
+    else if (on != ON_AGAIN) /* then it stays as it is */
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
 }

@@ -32,12 +32,16 @@ void step_send(struct move *m, int step, enum step_event on);
 
 /* ---- the saga as a whole (advance.c) ---- */
 
+/* A step failed, or somebody wants it: backward; where there is no way back, to an operator. */
 void turn(struct move *m, const char *detail);
 void stall(struct move *m, const char *detail);
-void resume(struct move *m);
 /* Does what can be done now: begins steps, undoes steps, ends the saga. */
 void advance(struct move *m);
-/* It has no effect, or none any more. */
+/* A step in this state needs an operator, on the way forward or backward. */
+bool holds_up(enum step_state state, bool backward);
+/* The steps that wait for it may begin. */
+bool is_done(enum step_state state);
+/* It has no effect, or none that is to be undone. */
 bool is_nothing(enum step_state state);
 bool all_nothing(const struct saga *saga, const struct step_set *steps);
 

@@ -1,12 +1,14 @@
 #include "core/saga.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/machine.h"
 
 static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"};
 static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
-                                                       "UNKNOWN", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED"};
+                                                       "UNKNOWN", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
+                                                       "WAIVED"};
 static const char *const kinds[KINDS_N] = {"action", "compensation"};
 static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted"};
 
@@ -82,9 +84,33 @@ bool saga_ended(enum saga_state state)
     return state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
 }
 
-bool saga_cancellable(enum saga_state state)
+bool saga_cancellable(enum saga_state state, bool cancelled, enum step_state pivot)
 {
-    return state == SAGA_RUNNING;
+    if (cancelled)
+        return false;
+    if (state == SAGA_STALLED)
+        return pivot == STEP_UNKNOWN;
+    return state == SAGA_RUNNING && (pivot == STEP_PENDING || pivot == STEP_RUNNING);
+}
+
+bool saga_is_bound(const struct saga *saga)
+{
+    int pivot = saga->definition->pivot;
+    if (pivot < 0)
+        return false;
+    enum step_state state = saga->steps[pivot].state;
+    return state == STEP_RUNNING || state == STEP_SUCCEEDED || state == STEP_UNKNOWN || saga->steps[pivot].skipped;
+}
+
+bool saga_is_backward(const struct saga *saga)
+{
+    return saga->state == SAGA_COMPENSATING || (saga->state == SAGA_STALLED && !saga_is_bound(saga));
+}
+
+char *step_version(enum step_state state, int round, int attempt, char out[STEP_VERSION_MAX])
+{
+    snprintf(out, STEP_VERSION_MAX, "%d.%d.%s", round, attempt, step_states[state]);
+    return out;
 }
 
 void saga_release(struct saga *saga)

@@ -33,7 +33,20 @@ static const struct transition table[] = {
     {STEP_COMPENSATING, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "its command can never leave"},
     {STEP_SUCCEEDED, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "no command can be made of it"},
     {STEP_UNKNOWN, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "no command can be made of it"},
-    {STEP_COMPENSATION_FAILED, ON_UNDONE, STEP_COMPENSATED, DO_RESUME, "compensation_succeeded", "an earlier attempt succeeded after all"},
+    {STEP_COMPENSATION_FAILED, ON_UNDONE, STEP_COMPENSATED, DO_NOTHING, "compensation_succeeded", "an earlier attempt succeeded after all"},
+
+    {STEP_FAILED, ON_AGAIN, STEP_RUNNING, DO_SEND, NULL, "an operator: once more, in a new round"},
+    {STEP_UNKNOWN, ON_AGAIN, STEP_RUNNING, DO_SEND, NULL, "an operator: once more, in a new round"},
+    {STEP_COMPENSATION_FAILED, ON_AGAIN, STEP_COMPENSATING, DO_SEND, NULL, "an operator: once more, in a new round"},
+    {STEP_FAILED, ON_SUPPLIED, STEP_SUCCEEDED, DO_KEEP, NULL, "an operator knows the result"},
+    {STEP_UNKNOWN, ON_SUPPLIED, STEP_SUCCEEDED, DO_KEEP, NULL, "an operator knows the result"},
+    {STEP_COMPENSATION_FAILED, ON_SUPPLIED, STEP_COMPENSATED, DO_NOTHING, NULL, "an operator has undone it by hand"},
+    {STEP_FAILED, ON_WAIVE, STEP_WAIVED, DO_NOTHING, NULL, "an operator: without it; it took no effect"},
+    {STEP_UNKNOWN, ON_WAIVE, STEP_WAIVED, DO_NOTHING, NULL, "an operator: without it; nothing can undo it"},
+    {STEP_COMPENSATION_FAILED, ON_WAIVE, STEP_WAIVED, DO_NOTHING, NULL, "an operator: its effect stays"},
+    {STEP_UNKNOWN, ON_FENCE, STEP_COMPENSATING, DO_SEND, NULL, "an operator: without it; its compensation fences a late action"},
+    {STEP_COMPENSATING, ON_FENCED, STEP_WAIVED, DO_NOTHING, "compensation_succeeded", "nothing of it can happen any more"},
+    {STEP_COMPENSATION_FAILED, ON_FENCED, STEP_WAIVED, DO_NOTHING, "compensation_succeeded", "nothing of it can happen any more"},
 };
 /* clang-format on */
 
@@ -50,7 +63,8 @@ void machine_print(FILE *out)
 {
     static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "succeeded",  "failed",          "retry",
                                                       "silence", "due",        "accepted",   "give up",         "compensate",
-                                                      "nothing to undo", "undone", "undo failed"};
+                                                      "nothing to undo", "undone", "undo failed",
+                                                      "again", "supplied", "waive", "fence", "fenced"};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         fprintf(out, "%-20s %-16s %-20s %s\n", step_state_name(table[i].from), events[table[i].on],
                 step_state_name(table[i].to), table[i].why);

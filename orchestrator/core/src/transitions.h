@@ -18,6 +18,11 @@ enum step_event {
     ON_NOTHING_TO_UNDO,
     ON_UNDONE,
     ON_UNDO_FAILED,
+    ON_AGAIN,    /* an operator: once more, in a new round */
+    ON_SUPPLIED, /* an operator knows the result */
+    ON_WAIVE,    /* an operator: without it */
+    ON_FENCE,    /* the same, but first nothing must be able to happen any more */
+    ON_FENCED,
     STEP_EVENTS_N,
 };
 
@@ -28,9 +33,8 @@ enum step_action {
     DO_PAUSE,  /* the next attempt waits */
     DO_REARM,  /* the timeout starts anew */
     DO_KEEP,   /* the output is kept */
-    DO_TURN,   /* the saga turns backward */
+    DO_TURN,   /* the saga turns backward; behind its pivot it waits for an operator */
     DO_STALL,  /* the saga waits for an operator */
-    DO_RESUME, /* a stalled saga goes on backward */
 };
 
 struct transition {

@@ -56,6 +56,7 @@ struct definition {
     struct step_definition *steps;
     size_t steps_n;
     int *order; /* of the steps, each behind its ancestors */
+    int pivot;  /* the step behind which there is no way back; -1: none */
     json_t *source;
     char *canonical; /* the source as canonical JSON: equal definitions have equal texts */
     struct arena arena;

@@ -27,6 +27,9 @@ enum event_type {
     EVENT_REFUSED,    /* the command can never be published */
     EVENT_WITHDRAWN,  /* the command was taken out of the outbox before any relay had it: it was never sent */
     EVENT_CANCEL,
+    EVENT_RETRY,  /* an operator, of a step that holds a stalled saga up: once more */
+    EVENT_SUPPLY, /* the same: its `outcome` is known, with its output */
+    EVENT_SKIP,   /* the same: without it */
 };
 
 enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_RETRY, OUTCOME_ACCEPTED, OUTCOMES_N };
@@ -46,6 +49,8 @@ struct event {
     const char *error;          /* JSON object text or NULL */
     int64_t retry_after_ms;     /* 0: as the policy says */
     int64_t at_ms;              /* EVENT_RELEASED */
+    const char *version;        /* of an operator's act: the step as it was seen (step_version); NULL: whatever it is */
+    const char *why;            /* of an operator's act: JSON object text with who and why, or NULL */
 };
 
 /* "Send this command." */

@@ -28,6 +28,7 @@ enum step_state {
     STEP_COMPENSATING,
     STEP_COMPENSATED,
     STEP_COMPENSATION_FAILED,
+    STEP_WAIVED, /* an operator has said that the saga goes on without it */
     STEP_STATES_N,
 };
 
@@ -37,6 +38,7 @@ struct saga_step {
     enum step_state state;
     int round;   /* 1 with the first command; higher only after an operator's retry */
     int attempt; /* of the present kind; 0 before the first */
+    bool skipped; /* by an operator, on the way forward: it is WAIVED, or will be once its compensation has fenced it */
     bool paused; /* the next attempt waits until due_ms; otherwise due_ms is the present attempt's timeout */
     int64_t due_ms; /* 0: nothing is due */
     struct uuid command_id; /* the command last sent */
@@ -78,8 +80,16 @@ bool command_kind_parse(const char *name, enum command_kind *kind);
 
 /* COMPLETED and COMPENSATED: nothing will ever change again. */
 bool saga_ended(enum saga_state state);
-/* Whether it may still be cancelled: nothing that it did stands for good, and it is not on its way back. */
-bool saga_cancellable(enum saga_state state);
+/* Whether it may be cancelled, `pivot` being the pivot's state (PENDING where there is none): nothing that it did stands for good,
+ * and it is not on its way back. */
+bool saga_cancellable(enum saga_state state, bool cancelled, enum step_state pivot);
+/* The pivot has been sent and not refused: there is no way back, for good or until its verdict. */
+bool saga_is_bound(const struct saga *saga);
+/* It is on its way back, perhaps stalled there. */
+bool saga_is_backward(const struct saga *saga);
+/* What a step is, for those who want to act on it as they saw it: "round.attempt.STATE". */
+#define STEP_VERSION_MAX 64
+char *step_version(enum step_state state, int round, int attempt, char out[STEP_VERSION_MAX]);
 /* Drops what was parsed. The texts and the structs belong to whoever made them. */
 void saga_release(struct saga *saga);
 
