@@ -20,6 +20,7 @@
 struct fact {
     int actions, compensations; /* effects that were committed */
     bool undone;                /* its compensation has been answered: from here on no action */
+    bool touched;               /* by an operator */
 };
 
 struct known {
@@ -124,13 +125,23 @@ static void on_action(struct known *known, int step)
         violated(6, known, step, "an action took effect after its compensation");
     bool can_be_late = !known->definition->steps[step].compensation; /* nothing to undo: nothing fences it either */
     for (size_t i = 0; i < known->definition->steps_n && !can_be_late; i++) {
-        if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone)
+        if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone && !known->facts[i].touched)
             violated(4, known, step, "an action took effect after a step before it was undone");
     }
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions)
+        if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions && !known->facts[i].touched)
             violated(2, known, step, "an action took effect before that of a step that it waits for");
     }
+}
+
+/* The pivot and what follows it stand, unless an operator has said otherwise. */
+static void check_pivot(const struct known *known, int step)
+{
+    int pivot = known->definition->pivot;
+    if (pivot < 0 || known->facts[step].touched)
+        return;
+    if (step == pivot || step_set_has(&known->definition->steps[pivot].descendants, (size_t)step))
+        violated(4, known, step, "a pivot that took effect, or a step behind it, was undone");
 }
 
 static void on_compensation(struct known *known, int step)
@@ -140,10 +151,11 @@ static void on_compensation(struct known *known, int step)
         violated(5, known, step, "a compensation took effect twice");
     if (fact->compensations > fact->actions)
         violated(3, known, step, "a compensation took effect without an action");
+    check_pivot(known, step);
     for (size_t i = 0; i < known->definition->steps_n; i++) {
         const struct fact *later = &known->facts[i];
         if (step_set_has(&known->definition->steps[step].descendants, i) && known->definition->steps[i].compensation &&
-            later->actions > later->compensations)
+            !later->touched && !fact->touched && later->actions > later->compensations)
             violated(4, known, step, "a step was undone before one that followed it");
     }
 }
@@ -234,7 +246,7 @@ static void on_saga(const struct image *before, const struct image *after)
     known->ended = is_end(&after->cells[S_STATE]);
     if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
         sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);
-    if (!known->turned && strcmp(after->cells[S_STATE].text, "RUNNING") != 0)
+    if (!known->turned && strcmp(after->cells[S_STATE].text, "COMPENSATING") == 0)
         seen.turning[seen.turning_n++ % HISTORY_MAX] = known;
     seen.has_state = true;
 }
@@ -255,9 +267,25 @@ static void on_history(const struct image *after, int64_t xid)
     }
 }
 
-static void on_step(const struct image *after, int64_t xid)
+static bool is_state(const struct image *step, const char *state)
 {
-    const struct known *known = known_of(&after->cells[P_SAGA].id);
+    return step && strcmp(step->cells[P_STATE].text, state) == 0;
+}
+
+/* What is skipped while nobody knows whether it happened must not happen any more. */
+static void on_waived(struct known *known, int step, const struct image *before)
+{
+    if (is_state(before, "UNKNOWN") && known->definition->steps[step].compensation)
+        violated(6, known, step, "a step of unknown outcome was skipped without a fence");
+    if (!is_state(before, "COMPENSATION_FAILED") && known->definition->steps[step].compensation)
+        known->facts[step].undone = true;
+}
+
+static void on_step(const struct image *before, const struct image *after, int64_t xid)
+{
+    struct known *known = known_of(&after->cells[P_SAGA].id);
+    if (known && is_state(after, "WAIVED") && !is_state(before, "WAIVED"))
+        on_waived(known, (int)after->cells[P_POSITION].n, before);
     if (known && known->seq_xid != xid && known->seq > 1)
         violated(7, known, (int)after->cells[P_POSITION].n, "a step was changed without history");
     seen.has_state = true;
@@ -282,7 +310,7 @@ static void on_row(struct schema *schema, enum table_name table, const struct im
     switch (table) {
     case T_HISTORY: on_history(after, xid); break;
     case T_SAGA: on_saga(before, after); break;
-    case T_STEP: on_step(after, xid); break;
+    case T_STEP: on_step(before, after, xid); break;
     case T_EFFECT: on_effect(after); break;
     case T_INBOX:
         if (after)
@@ -402,6 +430,7 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
         step->output = keep(arena, &cells->cells[P_OUTPUT]);
         step->output_len = cells->cells[P_OUTPUT].len;
         step->error = keep(arena, &cells->cells[P_ERROR]);
+        step->skipped = cells->cells[P_SKIPPED].n;
         step->stored = true;
     }
     return saga;
@@ -468,6 +497,12 @@ void checks_start(void)
     sim_on_broker(on_append, on_done);
 }
 
+void checks_touched(const struct uuid *saga, const char *step)
+{
+    struct known *known = known_of(saga);
+    known->facts[definition_step(known->definition, step)].touched = true;
+}
+
 /* ---- at rest ---- */
 
 static char unrest[256];
@@ -530,7 +565,7 @@ bool checks_at_rest(void)
 static void check_completed(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (known->facts[i].actions != 1 || known->facts[i].compensations)
+        if (!known->facts[i].touched && (known->facts[i].actions != 1 || known->facts[i].compensations))
             violated(2, known, (int)i, "a completed saga has a step that did not take effect exactly once");
     }
 }
@@ -538,7 +573,7 @@ static void check_completed(const struct known *known)
 static void check_compensated(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (known->definition->steps[i].compensation && known->facts[i].actions != known->facts[i].compensations)
+        if (!known->facts[i].touched && known->definition->steps[i].compensation && known->facts[i].actions != known->facts[i].compensations)
             violated(3, known, (int)i, "a compensated saga has left an effect");
     }
 }

@@ -14,6 +14,7 @@
 
 #define CHAOS_US 20000000      /* trouble goes on for so long after the last start */
 #define PROGRESS_S 30
+#define OPERATOR_SHARE 0.7     /* of the runs have one */
 #define REST_US 7200000000     /* within so long all must be at rest after that */
 
 struct options {
@@ -53,6 +54,8 @@ static void run(const struct options *o)
     checks_start();
     world_start(weather_of((uint64_t)o->seed));
     client_start((size_t)o->sagas);
+    if (sim_chance(OPERATOR_SHARE))
+        operator_start();
     if (world_weather()->trouble_us) {
         sched_run(REST_US, troubled);
         sched_run(sim_now_us() + CHAOS_US, never);

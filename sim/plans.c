@@ -53,6 +53,19 @@ static json_t *make_step(size_t i, bool graph)
     return step;
 }
 
+/* A sequence may have its pivot anywhere; in a graph it is found by trying. */
+static void set_pivot(json_t *source, size_t n)
+{
+    json_t *step = json_array_get(json_object_get(source, "steps"), sim_below(n));
+    struct problems problems = {0};
+    json_object_set_new(step, "pivot", json_true());
+    json_object_del(step, "on_timeout");
+    struct definition *definition = definition_read(source, &problems);
+    if (!definition)
+        json_object_del(step, "pivot");
+    definition_free(definition);
+}
+
 /* `steps` 0: by chance. */
 static struct definition *make_plan(size_t number, size_t steps_n)
 {
@@ -66,6 +79,8 @@ static struct definition *make_plan(size_t number, size_t steps_n)
     json_object_set_new(source, "steps", steps);
     if (sim_chance(0.3))
         json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));
+    if (sim_chance(0.4))
+        set_pivot(source, n);
     struct problems problems = {0};
     struct definition *definition = definition_read(source, &problems);
     if (!definition)

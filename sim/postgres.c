@@ -151,7 +151,7 @@ static struct schema *new_schema(const char *name)
     static const struct {
         const char *name;
         size_t cells_n;
-    } shapes[TABLES_N] = {{"definition", 5}, {"saga", 12}, {"saga_key", 2}, {"step", 11},
+    } shapes[TABLES_N] = {{"definition", 5}, {"saga", 12}, {"saga_key", 2}, {"step", 12},
                           {"history", 3},    {"outbox", 9}, {"inbox", 6},    {"effect", 4}};
     struct schema *schema = mem_alloc(sizeof *schema);
     snprintf(schema->name, sizeof schema->name, "%s", name);

@@ -33,6 +33,7 @@ static const struct weather weathers[] = {
     {"windy", 0.0002, 6000000, "kefpcb", 0.15, 0.05, 0.02, 0.01},
     {"stormy", 0.001, 1500000, "kefpcb", 0.15, 0.1, 0.03, 0.02},
     {"dark", 0.001, 2000000, "kkbBB", 0.1, 0.05, 0, 0},
+    {"murky", 0.0005, 3000000, "kkebBcB", 0.1, 0.05, 0.02, 0.02},
 };
 
 static struct program programs[PROCESSES_N];

@@ -49,9 +49,15 @@ bool client_done(void);
 /* The ids of the sagas that were accepted, i below the number asked for. */
 const struct uuid *client_saga(size_t i);
 
+/* ---- an operator (operator.c) ---- */
+
+void operator_start(void);
+
 /* ---- the checks (checks.c) ---- */
 
 void checks_start(void);
+/* An operator has skipped the step or supplied its result: what became of it is his word. */
+void checks_touched(const struct uuid *saga, const char *step);
 /* Whether every saga has come to rest and nothing is on its way. */
 bool checks_at_rest(void);
 /* What must hold at the end. */

@@ -436,6 +436,7 @@ static void on_acted(struct act *act)
         call_later(call, &show);
         break;
     case ACT_NO_SAGA:
+    case ACT_NO_STEP:
         call_not_found(call, done.reason);
         break;
     case ACT_NOT_NOW:

@@ -221,12 +221,9 @@ static bool resolve(struct happening *happening, const struct saga *saga)
         happening->refusal = "there is no such saga";
         return false;
     }
-    happening->refusal = machine_refusal(saga, &happening->event);
-    if (!happening->step_name)
-        return !happening->refusal;
-    happening->event.step = definition_step(saga->definition, happening->step_name);
-    if (happening->event.step < 0)
-        happening->refusal = "the saga has no such step";
+    if (happening->step_name)
+        happening->event.step = definition_step(saga->definition, happening->step_name);
+    happening->refusal = happening->event.step < 0 ? "the saga has no such step" : machine_refusal(saga, &happening->event);
     return !happening->refusal;
 }
 

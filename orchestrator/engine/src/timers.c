@@ -101,7 +101,9 @@ void relay_refused(void *context, const struct wire_message *message, const stru
 bool engine_act(struct engine *engine, struct act *act)
 {
     struct report *report = mem_alloc(sizeof *report);
-    *report = (struct report){{.saga_id = act->saga_id, .event = {.type = act->type, .error = act->error}}, act};
+    *report = (struct report){.act = act, .happening = {.saga_id = act->saga_id, .step_name = act->step}};
+    report->happening.event = (struct event){.type = act->type, .error = act->error, .version = act->version, .why = act->why,
+                                             .outcome = act->outcome, .output = act->output, .output_len = act->output_len};
     if (queue_push(engine->happened, report))
         return true;
     free(report);
@@ -185,7 +187,7 @@ static void answer(struct act *act, const struct happening *happening, bool appl
     else if (!happening->refusal)
         finish(act, ACT_APPLIED, "");
     else
-        finish(act, happening->found ? ACT_NOT_NOW : ACT_NO_SAGA, happening->refusal);
+        finish(act, !happening->found ? ACT_NO_SAGA : happening->event.step < 0 ? ACT_NO_STEP : ACT_NOT_NOW, happening->refusal);
 }
 
 static void finish_reports(struct batch *batch)
