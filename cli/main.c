@@ -21,6 +21,9 @@ struct options {
     const char *definition;
     const char *wait_for;
     const char *reason;
+    const char *by;
+    const char *outcome;
+    const char *output;
     int version;
     int limit;
     bool wait;
@@ -37,7 +40,10 @@ static const struct conf_option options[] = {
     {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
-    {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel: why, for the history", 0, 0},
+    {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, retry, resolve, skip: why, for the history", 0, 0},
+    {"by", CONF_STRING, offsetof(struct options, by), NULL, "NAME", "retry, resolve, skip: who, for the history (default: $USER)", 0, 0},
+    {"outcome", CONF_STRING, offsetof(struct options, outcome), "succeeded", "WORD", "resolve: succeeded, or failed for a pivot", 0, 0},
+    {"output", CONF_STRING, offsetof(struct options, output), NULL, "JSON", "resolve: the step's output; @FILE reads it", 0, 0},
     {"json", CONF_FLAG, offsetof(struct options, json), NULL, NULL, "prints the API's answer as it is", 0, 0},
     {NULL, CONF_FLAG, 0, NULL, NULL, NULL, 0, 0},
 };
@@ -49,9 +55,12 @@ static const struct conf_command commands[] = {
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
     {"cancel", "ID: turns a running saga back"},
+    {"retry", "ID STEP: sends a step that holds up a stalled saga once more"},
+    {"resolve", "ID STEP: says what became of such a step"},
+    {"skip", "ID STEP: goes on without such a step; --reason says why"},
     {NULL, NULL},
 };
-static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID]", commands, options};
+static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID [STEP]]", commands, options};
 
 enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
 
@@ -274,6 +283,63 @@ static int run_cancel(const struct options *o, const char *id)
     return status;
 }
 
+/* The step's version as the API shows it now: whoever changes the step in between wins. */
+static char *look_up_version(const struct options *o, const char *id, const char *step)
+{
+    struct err err;
+    int status = 0;
+    json_t *saga = NULL, *found;
+    size_t i;
+    char *version = NULL, *path = mem_printf("/v1/sagas/%s", id);
+    if (!client_call(o->url, "GET", path, NULL, &status, &saga, &err))
+        fprintf(stderr, "sagactl: %s\n", err.text);
+    else if (status != 200)
+        print_problem(saga);
+    json_array_foreach(status == 200 ? json_object_get(saga, "steps") : NULL, i, found) {
+        if (strcmp(text(found, "name"), step) == 0)
+            version = mem_strdup(text(found, "version"));
+    }
+    if (status == 200 && !version)
+        fprintf(stderr, "sagactl: the saga has no step '%s'\n", step);
+    free(path);
+    json_decref(saga);
+    return version;
+}
+
+static json_t *act_body(const struct options *o, const char *act, const char *version)
+{
+    struct err err;
+    const char *by = o->by ? o->by : getenv("USER");
+    json_t *body = json_pack("{s:s}", "version", version);
+    if (by && *by)
+        json_object_set_new(body, "by", json_string(by));
+    if (o->reason)
+        json_object_set_new(body, "reason", json_string(o->reason));
+    if (strcmp(act, "resolve") != 0)
+        return body;
+    json_object_set_new(body, "outcome", json_string(o->outcome));
+    json_t *output = o->output ? read_argument(o->output, &err) : NULL;
+    if (output)
+        json_object_set_new(body, "output", output);
+    if (!o->output || output)
+        return body;
+    fprintf(stderr, "sagactl: --output: %s\n", err.text);
+    json_decref(body);
+    return NULL;
+}
+
+static int run_act(const struct options *o, const char *act, const char *id, const char *step)
+{
+    char *version = look_up_version(o, id, step);
+    json_t *body = version ? act_body(o, act, version) : NULL;
+    char *path = mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act);
+    int status = body ? call_and_print(o, "POST", path, body, print_saga, NULL) : EXIT_NO;
+    free(path);
+    free(version);
+    json_decref(body);
+    return status;
+}
+
 static void print_list(const json_t *answer)
 {
     const json_t *all = json_object_get(answer, "sagas");
@@ -303,14 +369,20 @@ static bool is_plain(const char *word)
 static int run(const struct options *o, const struct conf_result *result)
 {
     const char *command = result->command, *argument = result->args_n ? result->args[0] : NULL;
+    bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
     bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
     bool path = strcmp(command, "apply") == 0;
-    if (result->args_n > 1 || (argument != NULL) != wants)
+    if (act && result->args_n != 2)
+        return usage("the command wants a saga's id and a step's name");
+    if (result->args_n > (act ? 2 : 1) || (argument != NULL) != wants)
         return usage(wants ? "the command wants one argument" : "the command wants no argument");
-    if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)))
+    if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
+        (act && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
     if (path)
         return run_apply(o, argument);
+    if (act)
+        return run_act(o, command, argument, result->args[1]);
     if (strcmp(command, "definitions") == 0)
         return call_and_print(o, "GET", "/v1/definitions?limit=500", NULL, print_definitions, NULL);
     if (strcmp(command, "start") == 0)

@@ -19,7 +19,10 @@ static const struct route routes[] = {
     {"GET", "/v1/sagas", true, sagas_list},
     {"GET", "/v1/sagas/{}", false, sagas_wait},
     {"GET", "/v1/sagas/{}/history", true, sagas_history},
-    {"POST", "/v1/sagas/{}/cancel", false, sagas_cancel},
+    {"POST", "/v1/sagas/{}/cancel", false, acts_cancel},
+    {"POST", "/v1/sagas/{}/steps/{}/retry", false, acts_retry},
+    {"POST", "/v1/sagas/{}/steps/{}/resolve", false, acts_resolve},
+    {"POST", "/v1/sagas/{}/steps/{}/skip", false, acts_skip},
     {"GET", "/v1/overview", true, overview_get},
     {"GET", "/v1/services", true, services_list},
     {"GET", "/", false, dashboard_page},
@@ -31,16 +34,18 @@ static const struct route routes[] = {
     {"GET", "/metrics", false, health_metrics},
 };
 
-/* Matches a path against a pattern with at most one {}; fills the parameter. */
-static bool matches(const char *pattern, const char *path, char *parameter, size_t size)
+/* Matches a path against a pattern with at most two {}; fills the call's parameters. */
+static bool matches(const char *pattern, const char *path, struct call *call)
 {
+    char *parameter = call->parameter;
     while (*pattern && *path) {
         if (pattern[0] == '{') {
             size_t len = strcspn(path, "/");
-            if (!len || len >= size)
+            if (!len || len >= sizeof call->parameter)
                 return false;
             memcpy(parameter, path, len);
             parameter[len] = '\0';
+            parameter = call->second;
             path += len;
             pattern += 2;
         } else if (*pattern++ != *path++) {
@@ -50,12 +55,11 @@ static bool matches(const char *pattern, const char *path, char *parameter, size
     return !*pattern && !*path;
 }
 
-static const struct route *find_route(const char *method, const char *path, char *parameter, size_t size,
-                                      const char **allowed)
+static const struct route *find_route(const char *method, const char *path, struct call *call, const char **allowed)
 {
     *allowed = NULL;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (!matches(routes[i].pattern, path, parameter, size))
+        if (!matches(routes[i].pattern, path, call))
             continue;
         if (strcmp(routes[i].method, method) == 0)
             return &routes[i];
@@ -73,9 +77,7 @@ static void on_request(void *context, struct http_request *request)
     call->request = request;
     call->begun_ms = clock_mono_ms();
     const char *method = http_method(request);
-    const struct route *route =
-        find_route(strcmp(method, "HEAD") == 0 ? "GET" : method, http_path(request), call->parameter,
-                   sizeof call->parameter, &allowed);
+    const struct route *route = find_route(strcmp(method, "HEAD") == 0 ? "GET" : method, http_path(request), call, &allowed);
     call->requested = route;
     if (!route && allowed)
         call_problem(call, 405, "method-not-allowed", "This method is not for this path", allowed, NULL);

@@ -38,7 +38,7 @@ struct call {
     const struct route *route;     /* what runs now */
     const struct route *requested; /* NULL: nothing is at that path */
     int64_t begun_ms;
-    char parameter[80]; /* what stands in the path for {} */
+    char parameter[80], second[80]; /* what stands in the path for {}, and for the next one */
     struct arena arena;
     struct reader *reader; /* NULL on a server thread */
     struct uuid saga_id;   /* of a saga that was waited for */
@@ -92,7 +92,14 @@ void sagas_list(struct call *call);
 void sagas_get(struct call *call);
 void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
-void sagas_cancel(struct call *call);
+void acts_cancel(struct call *call);
+void acts_retry(struct call *call);
+void acts_resolve(struct call *call);
+void acts_skip(struct call *call);
+/* The saga's id from the path; false after having answered. */
+bool sagas_read_id(struct call *call);
+/* Answers with the saga of call->saga_id as it is, and with call->status. */
+void sagas_show_later(struct call *call);
 void overview_get(struct call *call);
 struct overview_cache *overview_cache_new(void);
 void overview_cache_free(struct overview_cache *cache);

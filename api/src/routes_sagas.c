@@ -11,10 +11,14 @@
 #define LIST_DEFAULT 50
 #define LIST_MAX 500
 #define KEY_MAX 200
-#define REASON_MAX 500
 #define ANSWER_MAX (256u * 1024 * 1024)
 
 static const struct route show = {"GET", "", true, sagas_get};
+
+void sagas_show_later(struct call *call)
+{
+    call_later(call, &show);
+}
 
 /* ---- a saga as JSON ---- */
 
@@ -45,14 +49,51 @@ static void add_saga(struct buf *out, const struct store_saga_view *saga)
     buf_printf(out, ",\"trace_id\":\"%s\"", wire_trace_id(saga->traceparent, &saga->id, trace));
 }
 
-static void add_steps(struct buf *out, const struct definition *definition, const struct store_step_row *rows)
+/* What the machine has to see to say what an operator may do. */
+static void fill_saga(struct saga *saga, const struct store_saga_view *view, const struct definition *definition,
+                      const struct store_step_row *rows, struct saga_step *steps)
+{
+    *saga = (struct saga){.definition = definition, .cancelled = view->cancelled, .steps = steps};
+    if (!saga_state_parse(view->state, &saga->state))
+        saga->state = SAGA_COMPLETED; /* a newer program's word: nothing that we know may be done */
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        steps[i] = (struct saga_step){.round = rows[i].round, .attempt = rows[i].attempt, .skipped = rows[i].skipped};
+        if (rows[i].state && !step_state_parse(rows[i].state, &steps[i].state))
+            saga->state = SAGA_COMPLETED;
+    }
+}
+
+/* The names of what may be done now: of the saga, or of a step. */
+static void add_actions(struct buf *out, const struct saga *saga, int step)
+{
+    static const struct {
+        enum event_type type;
+        const char *name;
+        bool of_step;
+    } acts[] = {{EVENT_CANCEL, "cancel", false}, {EVENT_RETRY, "retry", true}, {EVENT_SUPPLY, "resolve", true}, {EVENT_SKIP, "skip", true}};
+    const char *before = "";
+    buf_str(out, ",\"actions\":[");
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
+        struct event event = {.type = acts[i].type, .step = step, .outcome = OUTCOME_SUCCEEDED};
+        if (acts[i].of_step != (step >= 0) || machine_refusal(saga, &event))
+            continue;
+        buf_printf(out, "%s\"%s\"", before, acts[i].name);
+        before = ",";
+    }
+    buf_char(out, ']');
+}
+
+static void add_steps(struct buf *out, const struct saga *saga, const struct store_step_row *rows)
 {
     buf_str(out, ",\"steps\":[");
-    for (size_t i = 0; i < definition->steps_n; i++) {
-        const struct step_definition *step = &definition->steps[i];
-        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d", i ? "," : "",
-                   step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING), rows[i].round,
-                   rows[i].attempt);
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        const struct step_definition *step = &saga->definition->steps[i];
+        const struct saga_step *s = &saga->steps[i];
+        char version[STEP_VERSION_MAX];
+        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d,\"version\":\"%s\"",
+                   i ? "," : "", step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING),
+                   rows[i].round, rows[i].attempt, step_version(s->state, s->round, s->attempt, version));
+        add_actions(out, saga, (int)i);
         add_json_member(out, "output", rows[i].output);
         add_json_member(out, "error", rows[i].error);
         buf_char(out, '}');
@@ -60,29 +101,21 @@ static void add_steps(struct buf *out, const struct definition *definition, cons
     buf_str(out, "]}");
 }
 
-static enum step_state pivot_state(const struct definition *definition, const struct store_step_row *rows)
-{
-    enum step_state state = STEP_PENDING;
-    if (definition->pivot >= 0 && rows[definition->pivot].state)
-        (void)!step_state_parse(rows[definition->pivot].state, &state);
-    return state;
-}
-
-static void answer_saga(struct call *call, const struct store_saga_view *saga, const struct definition *definition,
+static void answer_saga(struct call *call, const struct store_saga_view *view, const struct definition *definition,
                         const struct store_step_row *rows)
 {
     char id[UUID_TEXT_MAX];
-    enum saga_state state;
+    struct saga saga;
+    struct saga_step steps[DEFINITION_STEPS_MAX];
     struct buf body = buf_new(ANSWER_MAX);
-    if (!saga_state_parse(saga->state, &state))
-        state = SAGA_STALLED; /* a newer program's word: nothing that we know may be done */
-    add_saga(&body, saga);
-    add_json_member(&body, "input", saga->input);
-    buf_printf(&body, ",\"revision\":%lld", (long long)saga->revision);
-    buf_printf(&body, ",\"actions\":[%s]", saga_cancellable(state, saga->cancelled, pivot_state(definition, rows)) ? "\"cancel\"" : "");
-    add_steps(&body, definition, rows);
+    fill_saga(&saga, view, definition, rows, steps);
+    add_saga(&body, view);
+    add_json_member(&body, "input", view->input);
+    buf_printf(&body, ",\"revision\":%lld", (long long)view->revision);
+    add_actions(&body, &saga, -1);
+    add_steps(&body, &saga, rows);
     const char *location =
-        call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&saga->id, id)) : NULL;
+        call->status == 201 ? arena_printf(&call->arena, "/v1/sagas/%s", uuid_format(&view->id, id)) : NULL;
     call_json(call, call->status, &body, location);
 }
 
@@ -104,7 +137,7 @@ static void show_saga(struct call *call, const struct saga *saga)
                                    .revision = saga->version};
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *step = &saga->steps[i];
-        rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->output, step->error};
+        rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->skipped, step->output, step->error};
     }
     answer_saga(call, &view, saga->definition, rows);
 }
@@ -373,7 +406,7 @@ void sagas_get(struct call *call)
     answer_saga(call, &saga, definition, rows);
 }
 
-static bool read_id(struct call *call)
+bool sagas_read_id(struct call *call)
 {
     if (uuid_parse(call->parameter, &call->saga_id))
         return true;
@@ -387,7 +420,7 @@ static void on_watched(struct watch *watch, const struct saga *saga)
     if (saga)
         show_saga(call, saga);
     else
-        call_later(call, &show);
+        sagas_show_later(call);
 }
 
 /* GET of one saga; with ?wait it is shown once it has ended, with ?after too once it has a higher revision. */
@@ -395,95 +428,18 @@ void sagas_wait(struct call *call)
 {
     int64_t wait_ms = 0, after = -1;
     struct engine *engine = atomic_load(&call->api->engine);
-    if (!read_id(call) || !call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms) ||
+    if (!sagas_read_id(call) || !call_query_duration(call, "wait", WAIT_MAX_MS, &wait_ms) ||
         !call_query_int(call, "after", 0, INT64_MAX, &after))
         return;
     call->status = 200;
     if (!wait_ms || !engine) {
-        call_later(call, &show);
+        sagas_show_later(call);
         return;
     }
     struct watch *watch = arena_alloc(&call->arena, sizeof *watch);
     *watch = (struct watch){.id = call->saga_id, .changes = after >= 0, .after = after,
                             .deadline_ms = clock_mono_ms() + wait_ms, .done = on_watched, .context = call};
     engine_watch(engine, watch);
-}
-
-/* ---- operators' acts ---- */
-
-struct acting {
-    struct act act;
-    struct call *call;
-    struct buf error;
-};
-
-static void free_acting(struct acting *a)
-{
-    buf_free(&a->error);
-    free(a);
-}
-
-/* Afterwards the saga is shown as it is. */
-static void on_acted(struct act *act)
-{
-    struct acting *a = act->context;
-    struct call *call = a->call;
-    struct act done = a->act;
-    free_acting(a);
-    switch (done.result) {
-    case ACT_APPLIED:
-        call->status = 200;
-        call_later(call, &show);
-        break;
-    case ACT_NO_SAGA:
-    case ACT_NO_STEP:
-        call_not_found(call, done.reason);
-        break;
-    case ACT_NOT_NOW:
-        call_problem(call, 409, "not-now", "The saga's state does not permit this", done.reason, NULL);
-        break;
-    case ACT_UNAVAILABLE:
-        call_problem(call, 503, "unavailable", "Nothing was changed", done.reason, NULL);
-        break;
-    }
-}
-
-static void read_reason(struct call *call, const json_t *body, const char **reason, struct problems *problems)
-{
-    static const char *const known[] = {"reason", NULL};
-    const json_t *member = json_object_get(body, "reason");
-    json_check_members(body, "", known, problems);
-    *reason = "an operator asked for it";
-    if (member && (!json_is_string(member) || json_string_length(member) > REASON_MAX || !json_string_length(member)))
-        problem_add(problems, "/reason", "expected a text of 1 to %d bytes", REASON_MAX);
-    else if (member)
-        *reason = arena_strdup(&call->arena, json_string_value(member));
-}
-
-void sagas_cancel(struct call *call)
-{
-    struct engine *engine = atomic_load(&call->api->engine);
-    struct problems problems = {0};
-    const char *reason;
-    json_t *body = read_id(call) ? call_body(call) : NULL;
-    if (!body)
-        return;
-    read_reason(call, body, &reason, &problems);
-    json_decref(body);
-    if (problems.n) {
-        call_problem(call, 422, "invalid-body", "The body does not say what it must", "see errors", &problems);
-        return;
-    }
-    struct acting *a = mem_alloc(sizeof *a);
-    a->call = call;
-    a->error = buf_new(8192);
-    json_write_error(&a->error, "cancelled", reason);
-    a->act = (struct act){.saga_id = call->saga_id, .type = EVENT_CANCEL, .error = buf_text(&a->error), .done = on_acted,
-                          .context = a};
-    if (engine && engine_act(engine, &a->act))
-        return;
-    free_acting(a);
-    call_problem(call, 503, "unavailable", "Nothing was changed", "the engine is not running, or too much waits", NULL);
 }
 
 /* ---- list ---- */
@@ -564,7 +520,7 @@ void sagas_history(struct call *call)
     bool found = false, any = false;
     struct err err;
     struct pg *pg = call->reader->pg;
-    if (!read_id(call) || !call_query_int(call, "after", 0, INT64_MAX, &after) ||
+    if (!sagas_read_id(call) || !call_query_int(call, "after", 0, INT64_MAX, &after) ||
         !call_query_int(call, "limit", 1, LIST_MAX, &limit))
         return;
     if (!store_get_saga(pg, &call->arena, &call->saga_id, &saga, &found, &err) ||

@@ -1,0 +1,148 @@
+/* What operators do to stalled sagas, over REST and with sagactl: behind the pivot is a step that its service does not know, so
+ * that it is answered `failed` and the saga stalls, until somebody repairs it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "suite.h"
+#include "world.h"
+
+static struct world world;
+
+static const char definition[] =
+    "{\"name\":\"stuck\",\"steps\":["
+    "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\",\"pivot\":true,"
+    "\"input\":{\"sku\":\"book\",\"qty\":1}},"
+    "{\"name\":\"wrap\",\"service\":\"inventory\",\"action\":\"wrap\",\"compensation\":null},"
+    "{\"name\":\"tell\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
+    "\"input\":{\"sku\":\"${steps.wrap.output.sku}\",\"qty\":1}}]}";
+
+static const char *text(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+static const json_t *step_of(const struct answer *answer, size_t i)
+{
+    return json_array_get(json_object_get(answer->body, "steps"), i);
+}
+
+/* A saga that has stalled at its second step; its path. */
+static char *start_stuck(void)
+{
+    struct answer answer = world_post(&world, "/v1/definitions", definition);
+    ck_assert_int_le(answer.status, 201);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas?wait=20s", "{\"definition\":\"stuck\"}");
+    ck_assert_str_eq(text(answer.body, "state"), "STALLED");
+    ck_assert_str_eq(text(step_of(&answer, 1), "state"), "FAILED");
+    ck_assert_str_eq(text(step_of(&answer, 1), "version"), "1.1.FAILED");
+    ck_assert_uint_eq(json_array_size(json_object_get(step_of(&answer, 1), "actions")), 3);
+    ck_assert_uint_eq(json_array_size(json_object_get(step_of(&answer, 0), "actions")), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "actions")), 0);
+    char *path = mem_strdup(answer.location);
+    answer_free(&answer);
+    return path;
+}
+
+static struct answer act(const char *saga, const char *step, const char *name, const char *body)
+{
+    char *path = mem_printf("%s/steps/%s/%s", saga, step, name);
+    struct answer answer = world_post(&world, path, body);
+    free(path);
+    return answer;
+}
+
+static void check_act(const char *saga, const char *step, const char *name, const char *body, int status, const char *pointer)
+{
+    struct answer answer = act(saga, step, name, body);
+    ck_assert_msg(answer.status == status, "%s: %d %s", body, answer.status, answer.text);
+    if (pointer)
+        ck_assert_str_eq(text(json_array_get(json_object_get(answer.body, "errors"), 0), "pointer"), pointer);
+    answer_free(&answer);
+}
+
+static void check_end(const char *saga, const char *state)
+{
+    char *path = mem_printf("%s?wait=20s", saga);
+    struct answer answer = world_get(&world, path);
+    ck_assert_str_eq(text(answer.body, "state"), state);
+    answer_free(&answer);
+    free(path);
+}
+
+static void await_version(const char *saga, const char *version)
+{
+    struct answer answer = {0};
+    for (int tries = 0; tries < 100; tries++) {
+        char *path = mem_printf("%s?wait=1s", saga);
+        answer_free(&answer);
+        answer = world_get(&world, path);
+        free(path);
+        if (strcmp(text(step_of(&answer, 1), "version"), version) == 0)
+            break;
+    }
+    ck_assert_str_eq(text(step_of(&answer, 1), "version"), version);
+    answer_free(&answer);
+}
+
+START_TEST(a_stalled_saga_is_repaired)
+{
+    world_open(&world);
+    world_start_all(&world);
+    char *saga = start_stuck();
+    check_act(saga, "wrap", "retry", "{}", 422, "/version");
+    check_act(saga, "wrap", "retry", "{\"version\":\"1.1.FAILED\",\"reason\":7}", 422, "/reason");
+    check_act(saga, "wrap", "skip", "{\"version\":\"1.1.FAILED\"}", 422, "/reason");
+    check_act(saga, "wrap", "resolve", "{\"version\":\"1.1.FAILED\"}", 422, "/outcome");
+    check_act(saga, "wrap", "retry", "{\"version\":\"1.1.FAILED\",\"output\":1}", 422, "/output");
+    check_act(saga, "wrap", "retry", "{\"version\":\"1.2.FAILED\"}", 409, NULL);
+    check_act(saga, "wrap", "resolve", "{\"version\":\"1.1.FAILED\",\"outcome\":\"failed\"}", 409, NULL);
+    check_act(saga, "reserve", "skip", "{\"version\":\"1.1.SUCCEEDED\",\"reason\":\"no\"}", 409, NULL);
+    check_act(saga, "nothing", "retry", "{\"version\":\"1.1.FAILED\"}", 404, NULL);
+    check_act("/v1/sagas/0197c0de-0000-7000-8000-00000000000a", "wrap", "retry", "{\"version\":\"1.1.FAILED\"}", 404, NULL);
+    check_act(saga, "wrap", "retry", "{\"version\":\"1.1.FAILED\",\"by\":\"ann\",\"reason\":\"again\"}", 200, NULL);
+    await_version(saga, "2.1.FAILED"); /* the service said no again, in a new round */
+    check_act(saga, "wrap", "resolve", "{\"version\":\"2.1.FAILED\",\"outcome\":\"succeeded\",\"output\":{\"sku\":\"book\"}}", 200, NULL);
+    check_end(saga, "COMPLETED");
+    check_act(saga, "wrap", "retry", "{\"version\":\"2.1.SUCCEEDED\"}", 409, NULL);
+    char *path = mem_printf("%s/history", saga);
+    struct answer answer = world_get(&world, path);
+    ck_assert_ptr_nonnull(strstr(answer.text, "\"event\":\"step_retried\",\"step\":\"wrap\",\"detail\":{\"by\":\"ann\",\"reason\":\"again\"}"));
+    ck_assert_ptr_nonnull(strstr(answer.text, "success_supplied"));
+    ck_assert_ptr_nonnull(strstr(answer.text, "saga_running"));
+    answer_free(&answer);
+    free(path);
+    free(saga);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(sagactl_repairs_too)
+{
+    world_open(&world);
+    world_start_all(&world);
+    char *saga = start_stuck();
+    const char *id = strrchr(saga, '/') + 1;
+    char *skip = mem_printf("SAGA_URL=http://127.0.0.1:%d %s skip %s wrap", world.port, SAGACTL, id);
+    char *with_reason = mem_printf("%s --reason 'nobody wants paper' --by bob", skip);
+    char *last = mem_printf("SAGA_URL=http://127.0.0.1:%d %s skip %s tell --reason 'nobody to tell'", world.port, SAGACTL, id);
+    ck_assert_int_ne(system(skip), 0);
+    ck_assert_int_eq(system(with_reason), 0);
+    struct answer answer = world_get(&world, saga); /* what the next step wanted from it is not there */
+    ck_assert_str_eq(text(step_of(&answer, 1), "state"), "WAIVED");
+    ck_assert_str_eq(text(step_of(&answer, 2), "version"), "0.0.FAILED");
+    answer_free(&answer);
+    ck_assert_int_eq(system(last), 0);
+    check_end(saga, "COMPLETED");
+    ck_assert_int_ne(system(last), 0);
+    free(skip), free(with_reason), free(last), free(saga);
+    world_close(&world);
+}
+END_TEST
+
+static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, NULL};
+static const struct suite_case cases[] = {{"acts", tests, 120}};
+SUITE_MAIN("acts", cases)
