@@ -1,5 +1,6 @@
 // One saga: its steps in their order, what happened when, its data, and what may be done to it.
-import { get, post } from "./api.js";
+import { sagaActs, stepActs } from "./acts.js";
+import { get } from "./api.js";
 import { h, show, svg, table } from "./dom.js";
 import { follow } from "./live.js";
 import { duration, eventWord, stateMark, stateTone, stateWord, when } from "./words.js";
@@ -19,15 +20,16 @@ function summary(saga, now) {
   return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-function stepBox(step, definition, waitsFor) {
+function stepBox(step, definition, waitsFor, acts) {
   const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
   return h("li", { class: `step ${stateTone(step.state)}` },
     h("strong", {}, step.name),
-    h("span", {}, stateMark(step.state), again),
+    h("span", {}, stateMark(step.state), again, definition?.pivot && ", the pivot"),
     h("small", {}, `${step.service}: ${definition?.action ?? ""}`,
       definition?.compensation ? `, undone by ${definition.compensation}` : ", nothing to undo"),
     waitsFor && h("small", {}, `after ${waitsFor}`),
-    step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`));
+    step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`),
+    acts);
 }
 
 // Which steps each one waits for; without `after` it is the one before it.
@@ -52,11 +54,12 @@ function waitText(names, previous) {
   return names.length && names.join() !== (previous ?? []).join() ? names.join(", ") : null;
 }
 
-function graph(saga, definition) {
+function graph(saga, definition, signal) {
   const of = new Map((definition?.steps ?? []).map((step) => [step.name, step])), steps = new Map(saga.steps.map((step) => [step.name, step]));
   const { all, before } = stages(definition?.steps ?? saga.steps);
   return h("ol", { class: "graph" }, all.map((names, i) => h("li", {}, h("ol", { class: "stage" },
-    names.map((name) => stepBox(steps.get(name), of.get(name), waitText(before.get(name), all[i - 1])))))));
+    names.map((name) => stepBox(steps.get(name), of.get(name), waitText(before.get(name), all[i - 1]),
+      stepActs(saga, steps.get(name), signal)))))));
 }
 
 // An attempt is from its command to the next that is told of its step.
@@ -106,6 +109,7 @@ function bars(saga, entries, now) {
 
 function detailText(detail) {
   if (!detail) return "";
+  if (detail.by) return detail.reason ? `${detail.by}: ${detail.reason}` : detail.by;
   if (detail.code) return detail.message ? `${detail.code}: ${detail.message}` : detail.code;
   return JSON.stringify(detail);
 }
@@ -125,40 +129,6 @@ function data(saga) {
   return [block("Input", saga.input),
     ...saga.steps.filter((step) => step.output !== null).map((step) => block(`Output of ${step.name}`, step.output)),
     ...saga.steps.filter((step) => step.error).map((step) => block(`Error of ${step.name}`, step.error))];
-}
-
-function askToCancel(saga, signal) {
-  const reason = h("input", { id: "reason", name: "reason", maxlength: "160", autocomplete: "off" });
-  const problem = h("p", { class: "problem", role: "alert" });
-  const dialog = h("dialog", { "aria-labelledby": "cancel-title" }, h("form", { method: "dialog" },
-    h("h2", { id: "cancel-title" }, "Cancel this saga?"),
-    h("p", {}, "No further step begins. What is in flight is waited for; then everything done so far is undone in reverse."),
-    h("label", { for: "reason" }, "Reason, for the history"), reason, problem,
-    h("p", { class: "buttons" },
-      h("button", { type: "button", onclick: () => dialog.close() }, "Keep it running"),
-      h("button", { type: "submit", class: "danger" }, "Cancel the saga"))));
-  let sending = false;
-  dialog.addEventListener("close", () => dialog.remove());
-  signal.addEventListener("abort", () => dialog.close(), { once: true });
-  dialog.querySelector("form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (sending) return;
-    sending = true;
-    try {
-      await post(`/v1/sagas/${saga.id}/cancel`, reason.value ? { reason: reason.value } : {});
-      dialog.close();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
-    sending = false;
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-}
-
-function actions(saga, signal) {
-  if (!saga.actions.includes("cancel")) return [];
-  return [h("button", { type: "button", class: "danger", onclick: () => askToCancel(saga, signal) }, "Cancel…")];
 }
 
 async function readHistory(id, known, signal) {
@@ -185,8 +155,8 @@ export async function sagaView(element, id, signal) {
     document.title = `${stateWord(saga.state)}: ${saga.definition} ${saga.id}`;
     show(state, [saga.state, saga.cancelled], () => [stateMark(saga.state), saga.cancelled ? " (cancelled)" : ""]);
     show(parts.facts, [saga.revision, minute], () => summary(saga, now));
-    show(parts.actions, saga.actions, () => actions(saga, signal));
-    show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition));
+    show(parts.actions, saga.actions, () => sagaActs(saga, signal));
+    show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition, signal));
     show(parts.bars, [known.entries.length, minute], () => bars(saga, known.entries, now));
     show(parts.timeline, known.entries.length, () => timeline(saga, known.entries));
     show(parts.data, saga.steps.map((step) => [step.output, step.error]), () => data(saga));

@@ -12,6 +12,7 @@ const STATES = {
   FAILED: ["✘", "failed", "bad"],
   UNKNOWN: ["?", "outcome unknown", "warn"],
   COMPENSATION_FAILED: ["■", "compensation failed", "bad"],
+  WAIVED: ["↷", "waived", "undone"],
 };
 
 export const SAGA_STATES = ["RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"];

@@ -199,6 +199,34 @@ test("a saga is cancelled through the page", async () => {
   assert.equal((await api(`/v1/sagas/${saga.id}`)).state, "COMPENSATED");
 });
 
+test("a stalled saga is repaired through the page", async () => {
+  const step = (name, action, more) => ({ name, service: "inventory", action, compensation: null, input: { sku: "book", qty: 1 }, ...more });
+  await api("/v1/definitions", { name: "stuck", steps: [step("reserve", "reserve", { pivot: true }), step("wrap", "wrap"), step("bow", "bow")] });
+  const saga = await api("/v1/sagas?wait=20s", { definition: "stuck" });
+  assert.equal(saga.state, "STALLED");
+  await open(`/sagas/${saga.id}`);
+  await page.waitForSelector("li.step:has-text('reserve') >> text=the pivot");
+  await page.click("li.step:has-text('wrap') >> text=Retry…");
+  await checkAccess("dialog");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("td >> text=step retried");
+  await page.click("li.step:has-text('wrap') >> text=Resolve…");
+  await page.fill("#output", "not json");
+  await page.click("text=Say so");
+  await page.waitForSelector("dialog [role=alert] >> text=not JSON");
+  await page.fill("#output", '{"ribbon":"red"}');
+  await shot("saga-resolve");
+  await page.click("text=Say so");
+  await page.click("li.step:has-text('bow') >> text=Skip…");
+  await page.click("text=Go on without it");
+  assert.ok(await page.isVisible("dialog")); /* it wants a reason */
+  await page.fill("#reason", "no bows left");
+  await page.click("text=Go on without it");
+  await page.waitForSelector(".headline .good");
+  await page.waitForSelector("li.step:has-text('bow') >> text=waived");
+  await page.waitForSelector("td >> text=an operator: no bows left");
+});
+
 async function tile(label) {
   const text = await page.textContent(`.tile:has(dt:has-text("${label}")) dd`);
   return Number(text.replace(/\D/g, ""));

@@ -1,0 +1,77 @@
+// What an operator may do to a saga or to a step that holds it up: buttons, and a dialog that asks for what the act must say.
+import { post } from "./api.js";
+import { h } from "./dom.js";
+
+const REASON = { name: "reason", label: "Reason, for the history", maxlength: "160" };
+
+// `read` makes the request's body from the form; what it throws is shown, and the dialog stays open.
+function ask({ title, text, fields, keep, verb, danger, path, read }, signal) {
+  const problem = h("p", { class: "problem", role: "alert" });
+  const rows = fields.map(({ name, label, options, ...attributes }) => [
+    h("label", { for: name }, label),
+    options ? h("select", { id: name, name }, options.map((option) => h("option", {}, option)))
+            : h("input", { id: name, name, autocomplete: "off", ...attributes })]);
+  const dialog = h("dialog", { "aria-labelledby": "act-title" }, h("form", { method: "dialog" },
+    h("h2", { id: "act-title" }, title), h("p", {}, text), rows, problem,
+    h("p", { class: "buttons" },
+      h("button", { type: "button", onclick: () => dialog.close() }, keep),
+      h("button", { type: "submit", class: danger && "danger" }, verb))));
+  const form = dialog.querySelector("form");
+  let sending = false;
+  dialog.addEventListener("close", () => dialog.remove());
+  signal.addEventListener("abort", () => dialog.close(), { once: true });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (sending) return;
+    sending = true;
+    try {
+      await post(path, read(Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""))));
+      dialog.close();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+    sending = false;
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function readOutput(said) {
+  if (said.output === undefined) return said;
+  try {
+    return { ...said, output: JSON.parse(said.output) };
+  } catch {
+    throw new Error("The output is not JSON: a text stands in quotation marks.");
+  }
+}
+
+const STEP_ACTS = {
+  retry: { button: "Retry…", verb: "Send it again", keep: "Leave it", fields: [REASON], read: (said) => said,
+    title: (step) => `Retry ${step}?`, text: "Its command is sent once more, in a new round." },
+  resolve: { button: "Resolve…", verb: "Say so", keep: "Leave it", read: readOutput,
+    fields: [{ name: "outcome", label: "What became of it", options: ["succeeded", "failed"] },
+      { name: "output", label: "Its output, as JSON", spellcheck: "false" }, REASON],
+    title: (step) => `What became of ${step}?`,
+    text: "The saga goes on as if the service had said it. A failure can be said of a pivot of unknown outcome only: it is fenced, and the saga turns back." },
+  skip: { button: "Skip…", verb: "Go on without it", keep: "Leave it", danger: true, fields: [{ ...REASON, required: true }], read: (said) => said,
+    title: (step) => `Go on without ${step}?`,
+    text: "The step is waived. If its outcome is unknown it is fenced first, so that it cannot happen later; a compensation that failed leaves its effect." },
+};
+
+export function sagaActs(saga, signal) {
+  if (!saga.actions.includes("cancel")) return [];
+  const cancel = { title: "Cancel this saga?", keep: "Keep it running", verb: "Cancel the saga", danger: true, fields: [REASON],
+    text: "No further step begins. What is in flight is waited for; then everything done so far is undone in reverse. While its pivot has no answer, it waits for that.",
+    path: `/v1/sagas/${saga.id}/cancel`, read: (said) => said };
+  return [h("button", { type: "button", class: "danger", onclick: () => ask(cancel, signal) }, "Cancel…")];
+}
+
+export function stepActs(saga, step, signal) {
+  if (!step.actions.length) return null;
+  return h("span", { class: "buttons" }, step.actions.map((name) => {
+    const { title, button, read, ...act } = STEP_ACTS[name];
+    const request = { ...act, title: title(step.name), path: `/v1/sagas/${saga.id}/steps/${step.name}/${name}`,
+      read: (said) => ({ version: step.version, ...read(said) }) };
+    return h("button", { type: "button", class: act.danger && "danger", onclick: () => ask(request, signal) }, button);
+  }));
+}
