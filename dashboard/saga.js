@@ -24,7 +24,8 @@ function stepBox(step, definition, waitsFor, acts) {
   const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
   return h("li", { class: `step ${stateTone(step.state)}` },
     h("strong", {}, step.name),
-    h("span", {}, stateMark(step.state), again, definition?.pivot && ", the pivot"),
+    h("span", {}, stateMark(step.state), again),
+    definition?.pivot && h("small", {}, "the pivot: behind it there is no way back"),
     h("small", {}, `${step.service}: ${definition?.action ?? ""}`,
       definition?.compensation ? `, undone by ${definition.compensation}` : ", nothing to undo"),
     waitsFor && h("small", {}, `after ${waitsFor}`),
