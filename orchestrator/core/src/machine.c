@@ -231,11 +231,11 @@ static void set_wake(struct move *m)
     m->effects->changed = true;
 }
 
-void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
+const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
 {
     struct move m = {saga, event, now_ms, effects, 0};
     if (saga_ended(saga->state) || machine_refusal(saga, event))
-        return;
+        return NULL;
     switch (event->type) {
     case EVENT_START: apply_start(&m); break;
     case EVENT_REPLY: apply_reply(&m); break;
@@ -252,7 +252,14 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
     case EVENT_SKIP: apply_skip(&m); break;
     }
     set_wake(&m);
-    assert(machine_invariant(saga) == NULL);
+    return machine_invariant(saga);
+}
+
+void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
+{
+    const char *fault = machine_try(saga, event, now_ms, effects);
+    assert(fault == NULL);
+    (void)fault;
 }
 
 static const char *cancel_refusal(const struct saga *saga)

@@ -90,6 +90,8 @@ struct effects {
  * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
  * changes nothing at all. */
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
+/* The same for the verifier, which wants to tell of a broken invariant and not to die of it: the text of machine_invariant. */
+const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
 /* Why this event, an operator's act, cannot be applied to the saga as it is; NULL: it can. Static. */
 const char *machine_refusal(const struct saga *saga, const struct event *event);
 /* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them

@@ -1,0 +1,47 @@
+/* The verifier: everything that can happen to a saga of a definition, on the real core. It tells what becomes of the saga when a
+ * step fails, what stays in place, what is never reached, and, should an invariant ever be broken, the shortest way there.
+ *
+ * What is collapsed: attempts (each action has one; that it is the last of several changes nothing but the time), values (every
+ * template gives some value), time (any step may fall silent before any other). An orchestrator that dies before its commit
+ * leaves the state as it was, one that dies after it is told once more: so each event is also applied twice. */
+#ifndef VERIFY_VERIFY_H
+#define VERIFY_VERIFY_H
+
+#include "base/buf.h"
+#include "core/definition.h"
+
+struct verify_bounds {
+    size_t states; /* look no further than so many */
+};
+
+struct verify_failure {
+    int step;
+    bool stalls; /* its failure needs an operator: it is behind the pivot */
+    int undone[DEFINITION_STEPS_MAX]; /* steps whose compensation runs, in this order */
+    size_t undone_n;
+    struct step_set left; /* steps that were done and that nothing undoes */
+};
+
+struct verification {
+    bool complete; /* every state was looked at */
+    size_t states;
+    size_t completed, compensated, stalled; /* of the states in which a saga rests */
+    struct verify_failure failures[DEFINITION_STEPS_MAX]; /* by step: it answers `failed`, the others succeed */
+    struct step_set reached;                              /* steps that can be begun at all */
+    const char *violation;                                /* which invariant; NULL: none */
+    char **trace;                                         /* the shortest way to it, a line for each event */
+    size_t trace_n;
+    struct arena arena;
+};
+
+/* Any thread. False when the definition cannot be simplified for it, which does not happen to one that was read. Free with
+ * verify_free in any case. */
+MUST_CHECK bool verify(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out);
+void verify_free(struct verification *verification);
+
+/* As a JSON object. */
+void verify_write(const struct verification *verification, const struct definition *definition, struct buf *out);
+/* For people, several lines. */
+void verify_print(const struct verification *verification, const struct definition *definition, struct buf *out);
+
+#endif

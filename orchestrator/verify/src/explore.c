@@ -1,0 +1,357 @@
+/* Breadth first over the states, so that the first way to a fault is the shortest. A state is a few bytes; the saga is made from
+ * them again when it is looked at. */
+#include "explore.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+#define NOW_MS 1000
+#define LATER_MS (1000LL * 1000 * 1000 * 1000) /* nothing is due before somebody says so */
+
+/* ---- one state ---- */
+
+static struct uuid some_id(void)
+{
+    return (struct uuid){{1}};
+}
+
+static void set_times(struct position *p)
+{
+    p->saga.wake_ms = NOW_MS;
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
+        bool in_flight = p->steps[i].state == STEP_RUNNING || p->steps[i].state == STEP_COMPENSATING;
+        p->steps[i].due_ms = in_flight ? LATER_MS : 0;
+    }
+    if (p->saga.definition->timeout_ms)
+        p->saga.deadline_ms = LATER_MS;
+}
+
+static void remove_step(struct step_set *set, int step)
+{
+    set->bits[step / 64] &= ~(UINT64_C(1) << step % 64);
+}
+
+/* What the participant's answer says about the effect. */
+static void note_answer(struct position *p, const struct happening *h)
+{
+    bool refused = h->type == EVENT_REPLY && h->kind == KIND_ACTION && h->outcome == OUTCOME_FAILED;
+    bool undone = h->type == EVENT_REPLY && h->kind == KIND_COMPENSATION && h->outcome == OUTCOME_SUCCEEDED;
+    bool unsent = (h->type == EVENT_REFUSED || h->type == EVENT_WITHDRAWN) && h->kind == KIND_ACTION;
+    if (refused || undone || unsent)
+        remove_step(&p->may, h->step);
+}
+
+static bool any_in(const struct step_set *a, const struct step_set *b)
+{
+    return (a->bits[0] & b->bits[0]) || (a->bits[1] & b->bits[1]);
+}
+
+/* Steps of which something may stand that a compensation could still undo. */
+static struct step_set undoable(const struct position *p)
+{
+    struct step_set set = p->may;
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
+        if (!p->saga.definition->steps[i].compensation)
+            remove_step(&set, (int)i);
+    }
+    return set;
+}
+
+static const char *note_command(struct position *p, const struct command *command, bool was_backward, struct verify_failure *undone)
+{
+    const struct step_definition *step = &p->saga.definition->steps[command->step];
+    struct step_set standing = undoable(p);
+    if (command->kind == KIND_COMPENSATION) {
+        if (undone)
+            undone->undone[undone->undone_n++] = command->step;
+        return any_in(&step->descendants, &standing) ? "a step is undone before one that followed it" : NULL;
+    }
+    if (was_backward)
+        return "an action is sent on the way back";
+    step_set_add(&p->may, (size_t)command->step);
+    return NULL;
+}
+
+static const char *check_end(const struct position *p)
+{
+    struct step_set standing = undoable(p);
+    bool any = standing.bits[0] || standing.bits[1];
+    if (p->saga.state == SAGA_COMPENSATED && any)
+        return "a compensated saga has left an effect that could have been undone";
+    for (size_t i = 0; p->saga.state == SAGA_COMPLETED && i < p->saga.definition->steps_n; i++) {
+        if (!step_set_has(&p->may, i))
+            return "a completed saga has a step without effect";
+    }
+    return NULL;
+}
+
+void position_start(struct position *p, const struct definition *definition)
+{
+    struct arena arena = {0};
+    struct effects effects = {.arena = &arena, .new_id = some_id};
+    memset(p, 0, sizeof *p);
+    p->saga = (struct saga){.definition = definition, .input = "{}", .input_len = 2, .steps = p->steps};
+    (void)!machine_try(&p->saga, &(struct event){.type = EVENT_START}, NOW_MS, &effects);
+    for (const struct command *c = effects.commands; c; c = c->next)
+        (void)!note_command(p, c, false, NULL);
+    saga_release(&p->saga);
+    set_times(p);
+    arena_free(&arena);
+}
+
+static struct event event_of(const struct position *p, const struct happening *h)
+{
+    struct event event = {.type = h->type, .step = h->step < 0 ? 0 : h->step, .kind = h->kind, .outcome = h->outcome,
+                          .error = "{\"code\":\"x\"}"};
+    if (h->step >= 0) {
+        event.round = p->steps[h->step].round;
+        event.attempt = p->steps[h->step].attempt;
+    }
+    return event;
+}
+
+static const char *apply_once(struct position *p, const struct happening *h, struct arena *arena, struct verify_failure *undone)
+{
+    struct effects effects = {.arena = arena, .new_id = some_id};
+    struct event event = event_of(p, h);
+    bool was_backward = saga_is_backward(&p->saga);
+    set_times(p);
+    if (h->type == EVENT_TIMER && h->step >= 0)
+        p->steps[h->step].due_ms = NOW_MS;
+    if (h->type == EVENT_TIMER && h->step < 0)
+        p->saga.deadline_ms = NOW_MS;
+    const char *fault = machine_try(&p->saga, &event, NOW_MS, &effects);
+    note_answer(p, h);
+    for (const struct command *c = effects.commands; c && !fault; c = c->next)
+        fault = note_command(p, c, was_backward, undone);
+    saga_release(&p->saga);
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++)
+        p->steps[i].output = p->steps[i].error = NULL; /* of no consequence, and gone with the arena */
+    set_times(p);
+    return fault ? fault : check_end(p);
+}
+
+static void add(struct happening *out, size_t *n, struct happening happening)
+{
+    out[(*n)++] = happening;
+}
+
+static void add_answers(struct happening *out, size_t *n, int step, enum command_kind kind, bool may_fail)
+{
+    add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_SUCCEEDED});
+    if (may_fail)
+        add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_FAILED});
+}
+
+static void add_step(const struct position *p, struct happening *out, size_t *n, int step)
+{
+    switch (p->steps[step].state) {
+    case STEP_RUNNING:
+        add_answers(out, n, step, KIND_ACTION, true);
+        add(out, n, (struct happening){EVENT_TIMER, step, KIND_ACTION, 0});
+        add(out, n, (struct happening){machine_withdraws(&p->saga, step) ? EVENT_WITHDRAWN : EVENT_REFUSED, step, KIND_ACTION, 0});
+        break;
+    case STEP_UNKNOWN: add_answers(out, n, step, KIND_ACTION, true); break;
+    case STEP_COMPENSATING: add_answers(out, n, step, KIND_COMPENSATION, true); break;
+    case STEP_COMPENSATION_FAILED: add_answers(out, n, step, KIND_COMPENSATION, false); break;
+    default: break;
+    }
+}
+
+size_t position_next(const struct position *p, struct happening *out)
+{
+    size_t n = 0;
+    struct happening cancel = {EVENT_CANCEL, -1, KIND_ACTION, 0};
+    struct event event = event_of(p, &cancel);
+    if (saga_ended(p->saga.state))
+        return 0;
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++)
+        add_step(p, out, &n, (int)i);
+    if (!machine_refusal(&p->saga, &event))
+        add(out, &n, cancel);
+    if (p->saga.definition->timeout_ms && p->saga.state == SAGA_RUNNING)
+        add(out, &n, (struct happening){EVENT_TIMER, -1, KIND_ACTION, 0});
+    return n;
+}
+
+/* ---- all states ---- */
+
+/* State, cancelled, and a byte for each step with its bit of `may`. */
+#define KEY_MAX (2 + DEFINITION_STEPS_MAX)
+
+struct node {
+    uint32_t parent;
+    struct happening by; /* that led here from there */
+};
+
+struct search {
+    const struct definition *definition;
+    size_t key_size;
+    unsigned char *keys; /* of the nodes, one after another */
+    struct node *nodes;
+    size_t n, cap;
+    uint32_t *table; /* hash table of nodes + 1 */
+    size_t table_size;
+};
+
+static void write_key(const struct position *p, unsigned char *key)
+{
+    size_t n = p->saga.definition->steps_n;
+    key[0] = (unsigned char)p->saga.state;
+    key[1] = p->saga.cancelled;
+    for (size_t i = 0; i < n; i++) {
+        unsigned flags = (step_set_has(&p->may, i) ? 0x80u : 0) | (p->steps[i].skipped ? 0x40u : 0);
+        key[2 + i] = (unsigned char)((unsigned)p->steps[i].state | flags);
+    }
+}
+
+static void read_key(struct position *p, const struct definition *definition, const unsigned char *key)
+{
+    memset(p, 0, sizeof *p);
+    p->saga = (struct saga){.definition = definition, .input = "{}", .input_len = 2, .steps = p->steps,
+                            .state = (enum saga_state)key[0], .cancelled = key[1]};
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        struct saga_step *step = &p->steps[i];
+        step->state = (enum step_state)(key[2 + i] & 0x3f);
+        step->skipped = key[2 + i] & 0x40;
+        step->round = step->attempt = step->state != STEP_PENDING;
+        if (key[2 + i] & 0x80)
+            step_set_add(&p->may, i);
+    }
+    set_times(p);
+}
+
+static void grow_table(struct search *s)
+{
+    s->table_size *= 2;
+    s->table = mem_grow(s->table, s->table_size, sizeof *s->table);
+    memset(s->table, 0, s->table_size * sizeof *s->table);
+    for (size_t i = 0; i < s->n; i++) {
+        size_t at = hash_bytes(s->keys + i * s->key_size, s->key_size, 0) % s->table_size;
+        while (s->table[at])
+            at = (at + 1) % s->table_size;
+        s->table[at] = (uint32_t)i + 1;
+    }
+}
+
+/* Adds the state unless it is there. */
+static void visit(struct search *s, const struct position *p, size_t parent, const struct happening *by)
+{
+    unsigned char key[KEY_MAX];
+    write_key(p, key);
+    if (2 * s->n >= s->table_size)
+        grow_table(s);
+    size_t at = hash_bytes(key, s->key_size, 0) % s->table_size;
+    for (; s->table[at]; at = (at + 1) % s->table_size) {
+        if (memcmp(s->keys + (s->table[at] - 1) * s->key_size, key, s->key_size) == 0)
+            return;
+    }
+    if (s->n == s->cap) {
+        s->cap *= 2;
+        s->nodes = mem_grow(s->nodes, s->cap, sizeof *s->nodes);
+        s->keys = mem_grow(s->keys, s->cap, s->key_size);
+    }
+    memcpy(s->keys + s->n * s->key_size, key, s->key_size);
+    s->nodes[s->n] = (struct node){(uint32_t)parent, by ? *by : (struct happening){.step = -1}};
+    s->table[at] = (uint32_t)++s->n;
+}
+
+/* What is told twice must change nothing the second time. */
+static const char *move_twice(struct position *p, const struct happening *h, struct arena *arena)
+{
+    unsigned char once[KEY_MAX], twice[KEY_MAX];
+    struct position again;
+    const char *fault = apply_once(p, h, arena, NULL);
+    if (fault || h->type == EVENT_TIMER)
+        return fault; /* a timer is not told: it looks at what is due */
+    memcpy(&again, p, sizeof again);
+    again.saga.steps = again.steps;
+    struct happening told = *h;
+    fault = apply_once(&again, &told, arena, NULL);
+    write_key(p, once);
+    write_key(&again, twice);
+    return !fault && memcmp(once, twice, 2 + p->saga.definition->steps_n) != 0 ? "an event that is told twice happens twice" : fault;
+}
+
+const char *position_move(struct position *p, const struct happening *h, struct arena *arena, struct verify_failure *undone)
+{
+    return apply_once(p, h, arena, undone);
+}
+
+static void write_trace(const struct search *s, size_t node, const struct happening *last, struct verification *out)
+{
+    size_t n = 2;
+    for (size_t at = node; at; at = s->nodes[at].parent)
+        n++;
+    out->trace = arena_array(&out->arena, n, sizeof *out->trace);
+    out->trace_n = n;
+    for (size_t at = node, i = n; i--;) {
+        struct buf text = buf_new(1024);
+        if (i == 0)
+            buf_str(&text, "the saga is started");
+        else
+            happening_text(i == n - 1 ? last : &s->nodes[at].by, s->definition, &text);
+        out->trace[i] = arena_strdup(&out->arena, buf_text(&text));
+        buf_free(&text);
+        if (i != n - 1)
+            at = s->nodes[at].parent;
+    }
+}
+
+static void count_rest(const struct position *p, struct verification *out)
+{
+    out->completed += p->saga.state == SAGA_COMPLETED;
+    out->compensated += p->saga.state == SAGA_COMPENSATED;
+    out->stalled += p->saga.state == SAGA_STALLED;
+}
+
+/* Looks at what can happen in one state; false at a fault. */
+static bool expand(struct search *s, size_t node, struct verification *out)
+{
+    struct position p, next;
+    struct happening happenings[HAPPENINGS_MAX];
+    struct arena arena = {0};
+    bool ok = true;
+    read_key(&p, s->definition, s->keys + node * s->key_size);
+    for (size_t i = 0; i < s->definition->steps_n; i++) {
+        if (p.steps[i].state != STEP_PENDING)
+            step_set_add(&out->reached, i);
+    }
+    count_rest(&p, out);
+    size_t n = position_next(&p, happenings);
+    for (size_t i = 0; i < n && ok; i++) {
+        memcpy(&next, &p, sizeof next);
+        next.saga.steps = next.steps;
+        out->violation = move_twice(&next, &happenings[i], &arena);
+        ok = !out->violation;
+        if (ok)
+            visit(s, &next, node, &happenings[i]);
+        else
+            write_trace(s, node, &happenings[i], out);
+        arena_reset(&arena);
+    }
+    arena_free(&arena);
+    return ok;
+}
+
+void explore(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out)
+{
+    struct search s = {.definition = definition, .key_size = 2 + definition->steps_n, .cap = 1024, .table_size = 4096};
+    struct position start;
+    size_t done = 0;
+    s.nodes = mem_array(s.cap, sizeof *s.nodes);
+    s.keys = mem_array(s.cap, s.key_size);
+    s.table = mem_array(s.table_size, sizeof *s.table);
+    position_start(&start, definition);
+    visit(&s, &start, 0, NULL);
+    while (done < s.n && done < bounds->states && expand(&s, done, out))
+        done++;
+    out->states = done;
+    out->complete = done == s.n;
+    free(s.nodes);
+    free(s.keys);
+    free(s.table);
+}

@@ -1,0 +1,81 @@
+/* The definition is simplified first: one attempt for each action, and inputs without values. */
+#include "verify/verify.h"
+
+#include <string.h>
+
+#include "explore.h"
+
+static void simplify_step(json_t *step)
+{
+    json_t *bounded = json_object_get(step, "compensation_retry");
+    json_object_del(step, "input");
+    json_object_set_new(step, "retry", json_pack("{s:i}", "max_attempts", 1));
+    if (json_object_get(bounded, "max_attempts"))
+        json_object_set_new(bounded, "max_attempts", json_integer(1));
+}
+
+static struct definition *simplify(const struct definition *definition)
+{
+    struct problems problems = {0};
+    size_t i;
+    json_t *source = json_deep_copy(definition->source), *step;
+    json_array_foreach(json_object_get(source, "steps"), i, step)
+        simplify_step(step);
+    struct definition *simple = definition_read(source, &problems);
+    json_decref(source);
+    return simple;
+}
+
+static bool is_running(const struct position *p, int step)
+{
+    return p->steps[step].state == STEP_RUNNING;
+}
+
+/* A step other than `failing` that can be answered now; -1: none. */
+static int answerable(const struct position *p, int failing)
+{
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
+        enum step_state state = p->steps[i].state;
+        if ((int)i != failing && (state == STEP_RUNNING || state == STEP_COMPENSATING))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Everybody succeeds, but for the one step that says no. */
+static void follow_failure(const struct definition *definition, int failing, struct verify_failure *out)
+{
+    struct position p;
+    struct arena arena = {0};
+    *out = (struct verify_failure){.step = failing};
+    position_start(&p, definition);
+    for (int step; (step = answerable(&p, failing)) >= 0 || is_running(&p, failing);) {
+        bool fails = step < 0;
+        struct happening h = {EVENT_REPLY, fails ? failing : step, KIND_ACTION, fails ? OUTCOME_FAILED : OUTCOME_SUCCEEDED};
+        if (p.steps[h.step].state == STEP_COMPENSATING)
+            h.kind = KIND_COMPENSATION;
+        (void)!position_move(&p, &h, &arena, out);
+        arena_reset(&arena);
+    }
+    out->stalls = p.saga.state == SAGA_STALLED;
+    out->left = p.may;
+    arena_free(&arena);
+}
+
+bool verify(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out)
+{
+    *out = (struct verification){0};
+    struct definition *simple = simplify(definition);
+    if (!simple)
+        return false;
+    explore(simple, bounds, out);
+    for (size_t i = 0; i < simple->steps_n; i++)
+        follow_failure(simple, (int)i, &out->failures[i]);
+    definition_free(simple);
+    return true;
+}
+
+void verify_free(struct verification *verification)
+{
+    arena_free(&verification->arena);
+}
