@@ -10,8 +10,10 @@
 #include "base/mem.h"
 #include "client.h"
 #include "timeline.h"
+#include "verify/verify.h"
 
 #define FILE_MAX (1024 * 1024)
+#define REPORT_MAX (4u * 1024 * 1024)
 
 struct options {
     const char *url;
@@ -26,6 +28,7 @@ struct options {
     const char *output;
     int version;
     int limit;
+    int states;
     bool wait;
     bool json;
 };
@@ -39,6 +42,7 @@ static const struct conf_option options[] = {
     {"wait-for", CONF_STRING, offsetof(struct options, wait_for), "30s", "TIME", "how long --wait waits", 0, 0},
     {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
+    {"states", CONF_INT, offsetof(struct options, states), "2000000", "N", "verify: looks no further than so many", 1, 100000000},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
     {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, retry, resolve, skip: why, for the history", 0, 0},
     {"by", CONF_STRING, offsetof(struct options, by), NULL, "NAME", "retry, resolve, skip: who, for the history (default: $USER)", 0, 0},
@@ -50,6 +54,7 @@ static const struct conf_option options[] = {
 static const struct conf_command commands[] = {
     {"list", "the newest sagas"},
     {"apply", "FILE: stores a definition ('-' reads standard input)"},
+    {"verify", "FILE: tells what can become of a definition's sagas; needs no orchestrator"},
     {"definitions", "the latest version of each definition"},
     {"start", "NAME: starts a saga"},
     {"get", "ID: a saga with its steps"},
@@ -201,6 +206,48 @@ static int run_apply(const struct options *o, const char *file)
     }
     int status = call_and_print(o, "POST", "/v1/definitions", definition, print_stored, NULL);
     json_decref(definition);
+    return status;
+}
+
+static void print_problems(const char *file, const struct problems *problems)
+{
+    fprintf(stderr, "sagactl: %s is not a valid definition\n", file);
+    for (size_t i = 0; i < problems->n && i < PROBLEMS_MAX; i++)
+        fprintf(stderr, "  %s: %s\n", *problems->items[i].pointer ? problems->items[i].pointer : "(the whole)", problems->items[i].detail);
+}
+
+static int report(const struct options *o, const struct definition *definition)
+{
+    struct verification verification;
+    struct buf text = buf_new(REPORT_MAX);
+    bool good = verify(definition, &(struct verify_bounds){(size_t)o->states}, &verification) && !verification.violation;
+    if (o->json)
+        verify_write(&verification, definition, &text);
+    else
+        verify_print(&verification, definition, &text);
+    printf("%s%s", buf_text(&text), o->json ? "\n" : "");
+    verify_free(&verification);
+    buf_free(&text);
+    return good ? EXIT_SUCCESS : EXIT_NO;
+}
+
+static int run_verify(const struct options *o, const char *file)
+{
+    struct err err;
+    struct problems problems = {0};
+    json_t *source = read_file(file, &err);
+    if (!source) {
+        fprintf(stderr, "sagactl: %s\n", err.text);
+        return EXIT_NO;
+    }
+    struct definition *definition = definition_read(source, &problems);
+    json_decref(source);
+    int status = EXIT_NO;
+    if (definition)
+        status = report(o, definition);
+    else
+        print_problems(file, &problems);
+    definition_free(definition);
     return status;
 }
 
@@ -371,7 +418,7 @@ static int run(const struct options *o, const struct conf_result *result)
     const char *command = result->command, *argument = result->args_n ? result->args[0] : NULL;
     bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
     bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
-    bool path = strcmp(command, "apply") == 0;
+    bool check = strcmp(command, "verify") == 0, path = check || strcmp(command, "apply") == 0;
     if (act && result->args_n != 2)
         return usage("the command wants a saga's id and a step's name");
     if (result->args_n > (act ? 2 : 1) || (argument != NULL) != wants)
@@ -379,6 +426,8 @@ static int run(const struct options *o, const struct conf_result *result)
     if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
         (act && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
+    if (check)
+        return run_verify(o, argument);
     if (path)
         return run_apply(o, argument);
     if (act)

@@ -15,6 +15,7 @@ static const struct route routes[] = {
     {"POST", "/v1/definitions", true, definitions_put},
     {"GET", "/v1/definitions", true, definitions_list},
     {"GET", "/v1/definitions/{}", true, definitions_get},
+    {"POST", "/v1/definitions/{}/verify", true, definitions_verify},
     {"POST", "/v1/sagas", false, sagas_start},
     {"GET", "/v1/sagas", true, sagas_list},
     {"GET", "/v1/sagas/{}", false, sagas_wait},

@@ -87,6 +87,7 @@ void buf_time_member(struct buf *out, const char *name, int64_t ms); /* ,"name":
 void definitions_put(struct call *call);
 void definitions_list(struct call *call);
 void definitions_get(struct call *call);
+void definitions_verify(struct call *call);
 void sagas_start(struct call *call);
 void sagas_list(struct call *call);
 void sagas_get(struct call *call);

@@ -2,26 +2,47 @@
 #include <string.h>
 
 #include "call.h"
+#include "verify/verify.h"
 
 #define LIST_DEFAULT 50
 #define LIST_MAX 500
 #define ANSWER_MAX (16u * 1024 * 1024)
+#define STATES_AT_ONCE 5000 /* looked at when a definition is stored: a fraction of a second */
+#define STATES_MAX 2000000
 
-static void answer_put(struct call *call, const char *name, int version, bool created)
+static void answer_put(struct call *call, const struct definition *definition, int version, bool created,
+                       const struct verification *verification)
 {
     struct buf body = buf_new(ANSWER_MAX);
     char location[128];
-    snprintf(location, sizeof location, "/v1/definitions/%s?version=%d", name, version);
-    buf_printf(&body, "{\"name\":\"%s\",\"version\":%d,\"created\":%s}", name, version, created ? "true" : "false");
+    snprintf(location, sizeof location, "/v1/definitions/%s?version=%d", definition->name, version);
+    buf_printf(&body, "{\"name\":\"%s\",\"version\":%d,\"created\":%s,\"verification\":", definition->name, version,
+               created ? "true" : "false");
+    verify_write(verification, definition, &body);
+    buf_char(&body, '}');
     call_json(call, created ? 201 : 200, &body, location);
 }
 
-void definitions_put(struct call *call)
+static void store(struct call *call, const struct definition *definition, const struct verification *verification)
 {
-    struct problems problems = {0};
     struct err err;
     int version;
     bool created;
+    bool stored = store_put_definition(call->reader->pg, definition, &version, &created, &err);
+    struct engine *engine = atomic_load(&call->api->engine);
+    if (stored && created && engine)
+        engine_make_topics(engine, definition);
+    if (stored)
+        answer_put(call, definition, version, created, verification);
+    else
+        call_database_problem(call, &err);
+}
+
+/* What would break an invariant is not stored, though the definition may be innocent of it. */
+void definitions_put(struct call *call)
+{
+    struct problems problems = {0};
+    struct verification verification;
     json_t *source = call_body(call);
     if (!source)
         return;
@@ -31,15 +52,41 @@ void definitions_put(struct call *call)
         call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
         return;
     }
-    bool stored = store_put_definition(call->reader->pg, definition, &version, &created, &err);
-    struct engine *engine = atomic_load(&call->api->engine);
-    if (stored && created && engine)
-        engine_make_topics(engine, definition);
-    if (stored)
-        answer_put(call, definition->name, version, created);
+    if (verify(definition, &(struct verify_bounds){STATES_AT_ONCE}, &verification) && !verification.violation)
+        store(call, definition, &verification);
     else
-        call_database_problem(call, &err);
+        call_problem(call, 500, "invariant", "A saga of this definition would break an invariant",
+                     verification.violation ? verification.violation : "the verifier cannot read it", NULL);
+    verify_free(&verification);
     definition_free(definition);
+}
+
+void definitions_verify(struct call *call)
+{
+    int64_t version = 0;
+    struct err err;
+    struct verification verification;
+    if (!call_query_int(call, "version", 1, 1000000000, &version))
+        return;
+    const struct definition *definition = catalog_get(call->reader->catalog, call->reader->pg, call->parameter, (int)version, &err);
+    if (!definition && err.kind == ERR_REFUSED) {
+        call_not_found(call, "there is no such definition or version");
+        return;
+    }
+    if (!definition) {
+        call_database_problem(call, &err);
+        return;
+    }
+    bool ok = verify(definition, &(struct verify_bounds){STATES_MAX}, &verification);
+    struct buf body = buf_new(ANSWER_MAX);
+    verify_write(&verification, definition, &body);
+    verify_free(&verification);
+    if (ok) {
+        call_json(call, 200, &body, NULL);
+        return;
+    }
+    buf_free(&body);
+    call_problem(call, 500, "verifier", "The definition cannot be verified", "the verifier cannot read it", NULL);
 }
 
 static void add_definition(struct buf *body, const struct store_definition *definition, bool with_source)

@@ -193,6 +193,29 @@ START_TEST(an_idempotency_key_starts_one_saga)
 }
 END_TEST
 
+START_TEST(a_definition_is_verified)
+{
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions/order/verify", "");
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert(json_is_true(json_object_get(answer.body, "complete")));
+    ck_assert(json_is_null(json_object_get(answer.body, "violation")));
+    const json_t *failure = json_array_get(json_object_get(answer.body, "failures"), 2);
+    ck_assert_str_eq(text(failure, "step"), "create_shipment");
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(failure, "undone"), 0)), "charge_payment");
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/definitions",
+                        "{\"name\":\"one\",\"steps\":[{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null}]}");
+    ck_assert_int_eq(answer.status, 201);
+    ck_assert(json_is_true(json_object_get(json_object_get(answer.body, "verification"), "complete")));
+    answer_free(&answer);
+    check_problem(world_post(&world, "/v1/definitions/nothing/verify", ""), "none", 404, "not-found", NULL);
+    check_problem(world_post(&world, "/v1/definitions/order/verify?version=0", ""), "version", 400, "invalid-parameter", NULL);
+    world_close(&world);
+}
+END_TEST
+
 /* A saga whose first step nobody carries out. */
 static char *start_waiting(void)
 {
@@ -498,6 +521,7 @@ static const TTest **const tests[] = {
     &bad_input_gets_a_problem_with_its_place_and_makes_no_saga,
     &a_saga_by_http_from_definition_to_history,
     &an_idempotency_key_starts_one_saga,
+    &a_definition_is_verified,
     &a_saga_is_cancelled_once,
     &one_trace_goes_through_the_logs_of_all_processes,
     &metrics_count_what_happened_and_promtool_finds_nothing,
