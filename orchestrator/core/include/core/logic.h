@@ -1,0 +1,23 @@
+/* Conditions in JsonLogic (https://jsonlogic.com): rules that are data, that look at data, and that always end, since all
+ * they can repeat is to walk an array. A rule is checked when a definition is read and evaluated as it stands. Types are
+ * converted as JavaScript does; what JavaScript calls NaN or infinite is null. Any thread. */
+#ifndef CORE_LOGIC_H
+#define CORE_LOGIC_H
+
+#include "core/template.h"
+
+/* Adds a problem for each unknown operation, and for each `var` of the saga's data that is neither `input...` nor
+ * `steps.NAME.output...` of a step among `names`. False when there was any. */
+bool logic_check(const json_t *rule, const struct template_names *names, const char *pointer, struct problems *problems);
+/* Whether the rule looks at any data: what does not always gives the same. */
+bool logic_is_constant(const json_t *rule);
+/* Whether the rule's value is true in JsonLogic's sense. `names` and `lookup` as for templates. False with ERR_REFUSED when it
+ * takes more steps than LOGIC_STEPS_MAX. */
+#define LOGIC_STEPS_MAX 100000
+MUST_CHECK bool logic_is_true(const json_t *rule, const struct template_names *names, template_lookup *lookup, void *context,
+                              bool *is_true, struct err *err);
+/* The rule's value; the caller drops the reference. NULL with ERR_REFUSED as above. */
+json_t *logic_value(const json_t *rule, const struct template_names *names, template_lookup *lookup, void *context,
+                    struct err *err);
+
+#endif

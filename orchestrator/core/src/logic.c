@@ -1,0 +1,199 @@
+#include "logic_rule.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- data ---- */
+
+static const json_t *member(const json_t *value, const char *name)
+{
+    char *end;
+    if (json_is_object(value))
+        return json_object_get(value, name);
+    if (!json_is_array(value) || !*name)
+        return NULL;
+    unsigned long index = strtoul(name, &end, 10);
+    return *end ? NULL : json_array_get(value, index);
+}
+
+static int step_index(const struct template_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->steps_n; i++) {
+        if (*names->steps[i] && strcmp(names->steps[i], name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* The value that a path of the saga's data begins with; *rest is what is left of the path. */
+static const json_t *root(const struct scope *scope, char **rest)
+{
+    const char *head = strsep(rest, ".");
+    if (strcmp(head, "input") == 0)
+        return scope->lookup(scope->context, TEMPLATE_INPUT);
+    const char *name = strsep(rest, "."), *output = strsep(rest, ".");
+    if (strcmp(head, "steps") != 0 || !name || !output || strcmp(output, "output") != 0)
+        return NULL;
+    int step = step_index(scope->names, name);
+    return step < 0 ? NULL : scope->lookup(scope->context, step);
+}
+
+const json_t *rule_data(const struct scope *scope, const char *path)
+{
+    char copy[RULE_PATH_MAX], *rest = copy;
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+        return NULL;
+    const json_t *value = scope->element;
+    if (!value)
+        value = root(scope, &rest);
+    else if (!*path)
+        return value;
+    for (char *name; value && (name = strsep(&rest, "."));)
+        value = member(value, name);
+    return value;
+}
+
+/* ---- rules ---- */
+
+/* An object with one member is an operation; anything else is a value. */
+static bool is_operation(const json_t *rule, const char **name, const json_t **arguments)
+{
+    if (json_object_size(rule) != 1)
+        return false;
+    void *first = json_object_iter((json_t *)(uintptr_t)rule);
+    *name = json_object_iter_key(first);
+    *arguments = json_object_iter_value(first);
+    return true;
+}
+
+json_t *rule_value(const json_t *rule, const struct scope *scope)
+{
+    const char *name;
+    const json_t *arguments;
+    if (*scope->steps_left <= 0)
+        return json_null();
+    --*scope->steps_left;
+    if (json_is_array(rule))
+        return operation_values(rule, scope);
+    if (!is_operation(rule, &name, &arguments))
+        return json_incref((json_t *)(uintptr_t)rule);
+    const struct operation *operation = operation_find(name);
+    return operation ? operation->run(arguments, scope) : json_null();
+}
+
+json_t *logic_value(const json_t *rule, const struct template_names *names, template_lookup *lookup, void *context, struct err *err)
+{
+    int steps_left = LOGIC_STEPS_MAX;
+    struct scope scope = {names, lookup, context, NULL, &steps_left};
+    json_t *value = rule_value(rule, &scope);
+    if (steps_left > 0)
+        return value;
+    json_decref(value);
+    err_set_code(err, ERR_REFUSED, "too_large", "the condition takes more than %d steps", LOGIC_STEPS_MAX);
+    return NULL;
+}
+
+bool logic_is_true(const json_t *rule, const struct template_names *names, template_lookup *lookup, void *context, bool *holds,
+                   struct err *err)
+{
+    json_t *value = logic_value(rule, names, lookup, context, err);
+    if (!value)
+        return false;
+    *holds = value_is_true(value);
+    json_decref(value);
+    return true;
+}
+
+/* ---- checking ---- */
+
+struct checker {
+    const struct template_names *names;
+    struct problems *problems;
+    bool in_element;
+};
+
+static void check(const struct checker *c, const json_t *rule, const char *pointer);
+
+static void check_path(const struct checker *c, const json_t *path, const char *pointer)
+{
+    char copy[RULE_PATH_MAX], *rest = copy;
+    if (c->in_element || !json_is_string(path)) /* a path that is computed finds something or not */
+        return;
+    if (snprintf(copy, sizeof copy, "%s", json_string_value(path)) >= (int)sizeof copy) {
+        problem_add(c->problems, pointer, "the path is longer than %d bytes", RULE_PATH_MAX - 1);
+        return;
+    }
+    const char *head = strsep(&rest, "."), *name = strsep(&rest, "."), *output = strsep(&rest, ".");
+    if (strcmp(head, "input") == 0)
+        return;
+    if (strcmp(head, "steps") != 0 || !name || !output || strcmp(output, "output") != 0)
+        problem_add(c->problems, pointer, "'%s' must begin with 'input' or 'steps.NAME.output'", json_string_value(path));
+    else if (step_index(c->names, name) < 0)
+        problem_add(c->problems, pointer, "'%s' names no step that comes before this one", json_string_value(path));
+}
+
+static void check_paths(const struct checker *c, const char *name, const json_t *arguments, const char *pointer)
+{
+    bool missing = strcmp(name, "missing") == 0;
+    if (strcmp(name, "var") == 0)
+        check_path(c, operation_argument(arguments, 0), pointer);
+    for (size_t i = 0; missing && i < operation_arguments(arguments); i++)
+        check_path(c, operation_argument(arguments, i), pointer);
+}
+
+static void check_arguments(const struct checker *c, const json_t *arguments, bool by_element, const char *pointer)
+{
+    char at[POINTER_MAX];
+    struct checker inner = *c;
+    for (size_t i = 0; i < operation_arguments(arguments); i++) {
+        inner.in_element = c->in_element || (by_element && i == 1);
+        check(&inner, operation_argument(arguments, i), json_is_array(arguments) ? pointer_index(pointer, i, at) : pointer);
+    }
+}
+
+static void check(const struct checker *c, const json_t *rule, const char *pointer)
+{
+    const char *name;
+    const json_t *arguments;
+    char at[POINTER_MAX];
+    if (json_is_array(rule)) {
+        check_arguments(c, rule, false, pointer);
+        return;
+    }
+    if (!is_operation(rule, &name, &arguments))
+        return;
+    pointer_member(pointer, name, at);
+    const struct operation *operation = operation_find(name);
+    if (!operation) {
+        problem_add(c->problems, at, "JsonLogic has no operation '%s'", name);
+        return;
+    }
+    check_paths(c, name, arguments, at);
+    check_arguments(c, arguments, operation->by_element, at);
+}
+
+bool logic_check(const json_t *rule, const struct template_names *names, const char *pointer, struct problems *problems)
+{
+    size_t before = problems->n;
+    check(&(struct checker){names, problems, false}, rule, pointer);
+    return problems->n == before;
+}
+
+bool logic_is_constant(const json_t *rule)
+{
+    const char *name;
+    const json_t *arguments;
+    bool operation_of = is_operation(rule, &name, &arguments);
+    if (operation_of && (strcmp(name, "var") == 0 || strncmp(name, "missing", 7) == 0))
+        return false;
+    if (!operation_of && !json_is_array(rule))
+        return true;
+    const json_t *list = operation_of ? arguments : rule;
+    for (size_t i = 0; i < operation_arguments(list); i++) {
+        if (!logic_is_constant(operation_argument(list, i)))
+            return false;
+    }
+    return true;
+}
