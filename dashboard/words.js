@@ -11,6 +11,7 @@ const STATES = {
   SUCCEEDED: ["✔", "succeeded", "good"],
   FAILED: ["✘", "failed", "bad"],
   UNKNOWN: ["?", "outcome unknown", "warn"],
+  SKIPPED: ["⇥", "skipped", "idle"],
   COMPENSATION_FAILED: ["■", "compensation failed", "bad"],
   WAIVED: ["↷", "waived", "undone"],
 };

@@ -19,7 +19,6 @@
 #define COMMIT_US 200000      /* auto.commit.interval.ms */
 #define SESSION_US 6000000    /* session.timeout.ms */
 #define RETRY_US 100000
-#define DOUBT_SHARE 0.005     /* of the messages: no acknowledgement ever comes */
 #define SLOW_SHARE 0.01
 #define SLOW_US 200000
 
@@ -95,6 +94,7 @@ static struct {
     struct kafka_producer **producers;
     size_t producers_n;
     int64_t away_until_us;
+    double doubt_share;
     bool calm;
     sim_append_hook *on_append;
     sim_done_hook *on_done;
@@ -447,7 +447,7 @@ static void take_off(struct flight *flight)
     struct kafka_producer *producer = flight->producer;
     int p = flight->record->partition;
     flight->pushed_us = sim_now_us();
-    if (!broker.calm && sim_chance(DOUBT_SHARE)) {
+    if (!broker.calm && sim_chance(broker.doubt_share)) {
         sim_at((int64_t)sim_below((uint64_t)KAFKA_GIVE_UP_MS * 1000), arrive_in_doubt, flight);
         return;
     }
@@ -611,6 +611,11 @@ void sim_broker_away(int64_t us)
 {
     sim_trace("Kafka is away for %lld us", (long long)us);
     broker.away_until_us = sim_now_us() + us;
+}
+
+void sim_broker_weather(double doubt_share)
+{
+    broker.doubt_share = doubt_share;
 }
 
 void sim_broker_calm(void)

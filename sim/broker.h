@@ -13,6 +13,8 @@ void sim_on_broker(sim_append_hook *append, sim_done_hook *done);
 
 /* Nobody reaches the broker for so long; what it has acknowledged stays. */
 void sim_broker_away(int64_t us);
+/* This share of the messages is never acknowledged. */
+void sim_broker_weather(double doubt_share);
 /* From now on every message arrives and is acknowledged. */
 void sim_broker_calm(void);
 /* Whether every group has read and committed all there is. */

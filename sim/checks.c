@@ -21,12 +21,14 @@ struct fact {
     int actions, compensations; /* effects that were committed */
     bool undone;                /* its compensation has been answered: from here on no action */
     bool touched;               /* by an operator */
+    bool skipped;               /* its condition did not hold */
 };
 
 struct known {
     struct known *next;
     struct uuid id;
     const struct definition *definition;
+    int64_t n;   /* its input */
     int64_t seq; /* of the last row of history */
     int64_t seq_xid;
     bool turned; /* it is on its way back, by an earlier transaction */
@@ -119,6 +121,8 @@ _Noreturn static void violated(int invariant, const struct known *known, int ste
 static void on_action(struct known *known, int step)
 {
     struct fact *fact = &known->facts[step];
+    if (!plan_wants(known->definition, step, known->n))
+        violated(2, known, step, "an action took effect though its condition does not hold");
     if (++fact->actions > 1)
         violated(5, known, step, "an action took effect twice");
     if (fact->undone)
@@ -129,7 +133,8 @@ static void on_action(struct known *known, int step)
             violated(4, known, step, "an action took effect after a step before it was undone");
     }
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions && !known->facts[i].touched)
+        if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions && !known->facts[i].touched &&
+            !known->facts[i].skipped)
             violated(2, known, step, "an action took effect before that of a step that it waits for");
     }
 }
@@ -235,7 +240,7 @@ static void on_saga(const struct image *before, const struct image *after)
     if (!before) {
         struct known **at = &seen.sagas[uuid_hash(&after->cells[S_ID].id) % SAGA_BUCKETS];
         known = mem_alloc(sizeof *known);
-        *known = (struct known){.next = *at, .id = after->cells[S_ID].id, .seq = 1,
+        *known = (struct known){.next = *at, .id = after->cells[S_ID].id, .seq = 1, .n = atoll(after->cells[S_INPUT].text + 5),
                                 .definition = plan_named(after->cells[S_DEFINITION].text)};
         *at = known;
         seen.sagas_n++;
@@ -284,6 +289,8 @@ static void on_waived(struct known *known, int step, const struct image *before)
 static void on_step(const struct image *before, const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[P_SAGA].id);
+    if (known && is_state(after, "SKIPPED"))
+        known->facts[after->cells[P_POSITION].n].skipped = true;
     if (known && is_state(after, "WAIVED") && !is_state(before, "WAIVED"))
         on_waived(known, (int)after->cells[P_POSITION].n, before);
     if (known && known->seq_xid != xid && known->seq > 1)
@@ -565,7 +572,7 @@ bool checks_at_rest(void)
 static void check_completed(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (!known->facts[i].touched && (known->facts[i].actions != 1 || known->facts[i].compensations))
+        if (!known->facts[i].touched && (known->facts[i].actions != !known->facts[i].skipped || known->facts[i].compensations))
             violated(2, known, (int)i, "a completed saga has a step that did not take effect exactly once");
     }
 }

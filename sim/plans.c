@@ -48,6 +48,8 @@ static json_t *make_step(size_t i, bool graph)
         add_retry(step, "compensation_retry");
     if (sim_chance(0.2))
         json_object_set_new(step, "on_timeout", json_string("compensate"));
+    if (sim_chance(0.15))
+        json_object_set_new(step, "when", json_pack("{s:[{s:[{s:s}, i]}, i]}", "==", "%", "var", "input.n", 2, (int)sim_below(2)));
     if (graph)
         add_after(step, i);
     return step;
@@ -60,6 +62,7 @@ static void set_pivot(json_t *source, size_t n)
     struct problems problems = {0};
     json_object_set_new(step, "pivot", json_true());
     json_object_del(step, "on_timeout");
+    json_object_del(step, "when");
     struct definition *definition = definition_read(source, &problems);
     if (!definition)
         json_object_del(step, "pivot");
@@ -94,6 +97,13 @@ void plans_make(size_t steps)
     plans_count = 1 + sim_below(PLANS_MAX);
     for (size_t i = 0; i < plans_count; i++)
         plans[i] = make_plan(i, steps);
+}
+
+bool plan_wants(const struct definition *definition, int step, int64_t n)
+{
+    int64_t rest;
+    const json_t *when = definition->steps[step].when;
+    return !when || json_unpack((json_t *)(uintptr_t)when, "{s:[o, I]}", "==", &(json_t *){NULL}, &rest) != 0 || n % 2 == rest;
 }
 
 size_t plans_n(void)

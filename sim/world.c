@@ -28,12 +28,12 @@ struct program {
 };
 
 static const struct weather weathers[] = {
-    {"calm", 0, 0, "", 0.1, 0.02, 0, 0},
-    {"slow", 0, 0, "", 0.1, 0.1, 0.05, 0.01},
-    {"windy", 0.0002, 6000000, "kefpcb", 0.15, 0.05, 0.02, 0.01},
-    {"stormy", 0.001, 1500000, "kefpcb", 0.15, 0.1, 0.03, 0.02},
-    {"dark", 0.001, 2000000, "kkbBB", 0.1, 0.05, 0, 0},
-    {"murky", 0.0005, 3000000, "kkebBcB", 0.1, 0.05, 0.02, 0.02},
+    {"calm", 0, 0, "", 0, 0.1, 0.02, 0, 0},
+    {"slow", 0, 0, "", 0.005, 0.1, 0.1, 0.05, 0.01},
+    {"windy", 0.0002, 6000000, "kefpcb", 0.005, 0.15, 0.05, 0.02, 0.01},
+    {"stormy", 0.001, 1500000, "kefpcb", 0.01, 0.15, 0.1, 0.03, 0.02},
+    {"dark", 0.001, 2000000, "kkbBB", 0.05, 0.1, 0.05, 0, 0},
+    {"lossy", 0.0005, 1500000, "bbBk", 0.15, 0.1, 0.05, 0.02, 0.02},
 };
 
 static struct program programs[PROCESSES_N];
@@ -259,6 +259,7 @@ static void *put_definitions(void *argument)
 void world_start(const struct weather *chosen)
 {
     weather = chosen;
+    sim_broker_weather(chosen->doubt_share);
     calm = false;
     sched_on_kill(come_back);
     sim_spawn(NULL, put_definitions, NULL);

@@ -16,6 +16,7 @@ struct weather {
     double kill_share;      /* at each point where code can be interrupted */
     int64_t trouble_us;     /* the mean time from one trouble to the next; 0: none */
     const char *troubles;   /* one letter for each kind, more than once for what comes often (world.c) */
+    double doubt_share;     /* of the messages are never acknowledged */
     double refuse_share;    /* of a service's answers to actions */
     double retry_share;     /* of its answers */
     double slow_share;      /* of its answers come late */
@@ -31,6 +32,8 @@ void plans_make(size_t steps);
 size_t plans_n(void);
 const struct definition *plan_at(size_t i);
 const struct definition *plan_named(const char *name);
+/* Whether the step's condition holds for the input {"n": n}. */
+bool plan_wants(const struct definition *definition, int step, int64_t n);
 
 /* ---- processes (world.c) ---- */
 

@@ -53,6 +53,15 @@ static const char *const pivoted =
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null,\"timeout\":\"1s\",\"after\":[\"p\"],"
     "\"on_timeout\":\"compensate\"}]}";
 
+/* a; b only when the input says so; c only when b gave an id; d always. */
+static const char *const conditional =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":{\"id\":\"${steps.a.output.id}\"},"
+    "\"when\":{\"==\":[{\"var\":\"input.n\"},1]}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"when\":{\">\":[{\"var\":\"steps.b.output.id\"},5]}},"
+    "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+
 static struct uuid next_id(void)
 {
     return uuid_v7();
@@ -304,6 +313,35 @@ START_TEST(steps_run_as_a_graph_and_are_undone_against_it)
 }
 END_TEST
 
+static void check_conditional(const char *input, const char *script, const char *sent, enum saga_state end)
+{
+    struct world w;
+    world_open(&w, conditional);
+    w.saga.input = input;
+    w.saga.input_len = strlen(input);
+    play(&w, script);
+    ck_assert_str_eq(buf_text(&w.sent), sent);
+    ck_assert_int_eq(w.saga.state, end);
+    world_close(&w);
+}
+
+START_TEST(a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated)
+{
+    check_conditional("{\"n\":1}", "a+ b+ c+ d+", "a1 b1 c1 d1", SAGA_COMPLETED);
+    check_conditional("{\"n\":2}", "a+ d+", "a1 d1", SAGA_COMPLETED);
+    check_conditional("{}", "a+ d- A+", "a1 d1 A1", SAGA_COMPENSATED);
+    check_conditional("{\"n\":1}", "a+ b+ c+ d- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED);
+    struct world w;
+    world_open(&w, conditional);
+    w.saga.input = "{\"n\":2}";
+    play(&w, "a+");
+    ck_assert_int_eq(w.steps[1].state, STEP_SKIPPED);
+    ck_assert_int_eq(w.steps[2].state, STEP_SKIPPED);
+    ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_succeeded step_skipped step_skipped action_sent ");
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(behind_the_pivot_there_is_no_way_back)
 {
     for (size_t i = 0; i < sizeof pivot_scripts / sizeof pivot_scripts[0]; i++)
@@ -517,6 +555,7 @@ END_TEST
 static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &steps_run_as_a_graph_and_are_undone_against_it,
+    &a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated,
     &behind_the_pivot_there_is_no_way_back,
     &an_act_is_for_the_step_as_it_was_seen,
     &the_history_tells_of_cancels_and_deadlines_that_come_too_late,

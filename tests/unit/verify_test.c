@@ -70,6 +70,15 @@ START_TEST(behind_a_pivot_an_operator_is_needed)
 }
 END_TEST
 
+START_TEST(conditions_may_hold_or_not)
+{
+    check_report(DEFINITION(STEP("a", "") "," STEP("b", ",\"when\":{\"var\":\"input.x\"}") "," STEP("c", "")), true, STATES_MAX,
+                 (const char *[]){"  c                        b, a\n", "COMPLETED in 2 of them", "no invariant is broken\n", NULL});
+    check_report(DEFINITION(STEP("a", "") "," STEP("b", ",\"when\":{\"==\":[1,2]}") "," STEP("c", "")), true, STATES_MAX,
+                 (const char *[]){"never begun: b\n", "  c                        a\n", "no invariant is broken\n", NULL});
+}
+END_TEST
+
 START_TEST(ten_steps_and_six_branches_are_looked_at_to_the_end)
 {
     struct buf text = buf_new(10000);
@@ -93,6 +102,7 @@ static const TTest **const tests[] = {
     &a_sequence_is_undone_in_reverse,
     &what_stays_in_place_is_said,
     &behind_a_pivot_an_operator_is_needed,
+    &conditions_may_hold_or_not,
     &ten_steps_and_six_branches_are_looked_at_to_the_end,
     NULL,
 };

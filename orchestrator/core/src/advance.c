@@ -38,7 +38,7 @@ static void resume(struct move *m)
 
 bool is_done(enum step_state state)
 {
-    return state == STEP_SUCCEEDED || state == STEP_WAIVED;
+    return state == STEP_SUCCEEDED || state == STEP_SKIPPED || state == STEP_WAIVED;
 }
 
 static bool all_done(const struct move *m, const struct step_set *steps)
@@ -52,7 +52,7 @@ static bool all_done(const struct move *m, const struct step_set *steps)
 
 bool is_nothing(enum step_state state)
 {
-    return state == STEP_PENDING || state == STEP_FAILED || state == STEP_COMPENSATED || state == STEP_WAIVED;
+    return state == STEP_PENDING || state == STEP_FAILED || state == STEP_SKIPPED || state == STEP_COMPENSATED || state == STEP_WAIVED;
 }
 
 bool all_nothing(const struct saga *saga, const struct step_set *steps)
@@ -71,10 +71,9 @@ static void advance_forward(struct move *m)
     bool done = true;
     for (size_t k = 0; k < definition->steps_n && !saga_is_backward(m->saga); k++) {
         int i = definition->order[k];
-        enum step_state state = m->saga->steps[i].state;
-        done = done && is_done(state);
-        if (state == STEP_PENDING && all_done(m, &definition->steps[i].after))
-            step_send(m, i, ON_SEND);
+        if (m->saga->steps[i].state == STEP_PENDING && all_done(m, &definition->steps[i].after))
+            step_begin(m, i);
+        done = done && is_done(m->saga->steps[i].state);
     }
     if (done && m->saga->state == SAGA_RUNNING)
         set_saga(m, SAGA_COMPLETED, "saga_completed", NULL);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/logic.h"
 #include "graph.h"
 
 #define CANONICAL_MAX (1024u * 1024)
@@ -147,8 +148,22 @@ static void check_pivot(struct reader *r)
     }
 }
 
-/* The names that a step's templates may use are those of its ancestors: they have always succeeded before it. */
-static void read_input(struct reader *r, json_t *step, size_t index)
+/* A pivot that might not be sent would be none. */
+static void read_when(struct reader *r, const json_t *step, size_t index, const struct template_names *names, const char *pointer)
+{
+    char at[POINTER_MAX];
+    const json_t *when = json_object_get(step, "when");
+    if (!when)
+        return;
+    pointer_member(pointer, "when", at);
+    if ((int)index == r->definition->pivot)
+        problem_add(r->problems, at, "a pivot is always sent: it has no condition");
+    else if (logic_check(when, names, at, r->problems))
+        r->definition->steps[index].when = when;
+}
+
+/* The names that a step's templates and conditions may use are those of its ancestors: they are done before it. */
+static void read_values(struct reader *r, json_t *step, size_t index)
 {
     struct definition *definition = r->definition;
     const char *names[DEFINITION_STEPS_MAX];
@@ -159,11 +174,12 @@ static void read_input(struct reader *r, json_t *step, size_t index)
         source = json_object();
         json_object_set_new(step, "input", source);
     }
+    struct template_names ancestors = {names, definition->steps_n};
     char pointer[POINTER_MAX], at[POINTER_MAX];
     pointer_index("/steps", index, pointer);
     definition->steps[index].input =
-        template_compile(&definition->arena, source, &(struct template_names){names, definition->steps_n},
-                         pointer_member(pointer, "input", at), r->problems);
+        template_compile(&definition->arena, source, &ancestors, pointer_member(pointer, "input", at), r->problems);
+    read_when(r, step, index, &ancestors, pointer);
 }
 
 static void read_pivot(struct reader *r, json_t *step, size_t index, const char *pointer)
@@ -194,7 +210,8 @@ static void check_unique(struct reader *r, size_t index, const char *pointer)
 static void read_step(struct reader *r, json_t *step, size_t index)
 {
     static const char *const known[] = {"name",    "service", "action",     "compensation",       "after", "input",
-                                        "timeout", "retry",   "on_timeout", "compensation_retry", "pivot", NULL};
+                                        "timeout", "retry",   "on_timeout", "compensation_retry", "pivot", "when",
+                                        NULL};
     char pointer[POINTER_MAX];
     pointer_index("/steps", index, pointer);
     if (!json_is_object(step)) {
@@ -220,6 +237,14 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     check_unique(r, index, pointer);
 }
 
+static void list_names(struct definition *definition)
+{
+    const char **names = arena_array(&definition->arena, definition->steps_n, sizeof *names);
+    for (size_t i = 0; i < definition->steps_n; i++)
+        names[i] = definition->steps[i].name;
+    definition->names = (struct template_names){names, definition->steps_n};
+}
+
 static void read_steps(struct reader *r, json_t *steps)
 {
     size_t n = json_array_size(steps);
@@ -236,8 +261,9 @@ static void read_steps(struct reader *r, json_t *steps)
     if (r->problems->n != before || !graph_link(r->definition, r->problems))
         return; /* which names a template may use is not known */
     check_pivot(r);
+    list_names(r->definition);
     for (size_t i = 0; i < n; i++)
-        read_input(r, json_array_get(steps, i), i);
+        read_values(r, json_array_get(steps, i), i);
 }
 
 static char *canonical_text(const json_t *source, struct problems *problems)

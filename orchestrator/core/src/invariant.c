@@ -13,7 +13,7 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a completed saga has a step that did not succeed";
     if (saga->state == SAGA_COMPENSATED && !is_nothing(s->state))
         return "a compensated saga has a step that is not undone";
-    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED && !s->skipped)
+    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED && s->state != STEP_SKIPPED && !s->skipped)
         return "a running saga has a step on its way back";
     if (saga->state == SAGA_RUNNING && holds_up(s->state, false))
         return "a running saga has a step that holds it up";

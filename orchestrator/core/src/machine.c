@@ -171,7 +171,7 @@ static void apply_supply(struct move *m)
 static void apply_skip(struct move *m)
 {
     struct saga_step *s = &m->saga->steps[m->event->step];
-    record(m, "step_skipped", m->event->step, 0, m->event->why);
+    record(m, "step_waived", m->event->step, 0, m->event->why);
     s->skipped = !saga_is_backward(m->saga);
     if (s->state == STEP_UNKNOWN && step_of(m, m->event->step)->compensation)
         step_send(m, m->event->step, ON_FENCE);

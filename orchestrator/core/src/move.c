@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "core/logic.h"
 
 const struct step_definition *step_of(const struct move *m, int step)
 {
@@ -229,4 +230,19 @@ void step_send(struct move *m, int step, enum step_event on)
         step_move(m, step, on, value, len);
     else if (on != ON_AGAIN) /* then it stays as it is */
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
+}
+
+void step_begin(struct move *m, int step)
+{
+    const json_t *when = step_of(m, step)->when;
+    bool holds = true;
+    struct err err;
+    if (when && !logic_is_true(when, &m->saga->definition->names, lookup, m->saga, &holds, &err)) {
+        m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
+        step_move(m, step, ON_UNSENDABLE, NULL, 0);
+    } else if (holds) {
+        step_send(m, step, ON_SEND);
+    } else {
+        step_move(m, step, ON_SKIP, NULL, 0);
+    }
 }

@@ -27,6 +27,8 @@ void record(struct move *m, const char *event, int step, int attempt, const char
 void set_saga(struct move *m, enum saga_state to, const char *entry, const char *detail);
 /* Takes the step through the table. False when it has no such transition. `value` is the command to send, for DO_SEND. */
 bool step_move(struct move *m, int step, enum step_event on, const char *value, size_t value_len);
+/* The step's turn has come: sends its first command, or skips it. */
+void step_begin(struct move *m, int step);
 /* Sends the next command of the step by `on`, or takes it the way of what cannot be sent. */
 void step_send(struct move *m, int step, enum step_event on);
 

@@ -7,7 +7,7 @@
 
 static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"};
 static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
-                                                       "UNKNOWN", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
+                                                       "UNKNOWN", "SKIPPED", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
                                                        "WAIVED"};
 static const char *const kinds[KINDS_N] = {"action", "compensation"};
 static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted"};

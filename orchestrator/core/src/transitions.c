@@ -5,6 +5,7 @@
 /* clang-format off */
 static const struct transition table[] = {
     {STEP_PENDING, ON_SEND, STEP_RUNNING, DO_SEND, NULL, "the steps before it are done"},
+    {STEP_PENDING, ON_SKIP, STEP_SKIPPED, DO_NOTHING, "step_skipped", "its condition does not hold"},
     {STEP_PENDING, ON_UNSENDABLE, STEP_FAILED, DO_TURN, "action_not_sent", "no command can be made of its input"},
 
     {STEP_RUNNING, ON_SUCCEEDED, STEP_SUCCEEDED, DO_KEEP, "action_succeeded", "a verdict, from whichever attempt"},
@@ -61,7 +62,7 @@ const struct transition *transition_find(enum step_state from, enum step_event o
 
 void machine_print(FILE *out)
 {
-    static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "succeeded",  "failed",          "retry",
+    static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "skip",    "succeeded",  "failed",          "retry",
                                                       "silence", "due",        "accepted",   "give up",         "compensate",
                                                       "nothing to undo", "undone", "undo failed",
                                                       "again", "supplied", "waive", "fence", "fenced"};

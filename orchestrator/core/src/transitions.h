@@ -7,6 +7,7 @@
 enum step_event {
     ON_SEND,
     ON_UNSENDABLE,
+    ON_SKIP,
     ON_SUCCEEDED,
     ON_FAILED,
     ON_RETRY,

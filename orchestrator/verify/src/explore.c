@@ -82,22 +82,39 @@ static const char *check_end(const struct position *p)
     if (p->saga.state == SAGA_COMPENSATED && any)
         return "a compensated saga has left an effect that could have been undone";
     for (size_t i = 0; p->saga.state == SAGA_COMPLETED && i < p->saga.definition->steps_n; i++) {
-        if (!step_set_has(&p->may, i))
+        if (!step_set_has(&p->may, i) && p->steps[i].state != STEP_SKIPPED)
             return "a completed saga has a step without effect";
     }
     return NULL;
 }
 
-void position_start(struct position *p, const struct definition *definition)
+/* The input says which conditions hold: verify.c makes them ask for it. */
+static void set_conditions(struct position *p, const struct step_set *not_held, struct arena *arena)
+{
+    struct buf text = buf_new(4096);
+    buf_char(&text, '{');
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
+        if (p->saga.definition->steps[i].when)
+            buf_printf(&text, "%s\"w%zu\":%s", text.len > 1 ? "," : "", i, step_set_has(not_held, i) ? "false" : "true");
+    }
+    buf_char(&text, '}');
+    p->saga.input = arena_strdup(arena, buf_text(&text));
+    p->saga.input_len = text.len;
+    buf_free(&text);
+}
+
+void position_start(struct position *p, const struct definition *definition, const struct step_set *not_held)
 {
     struct arena arena = {0};
     struct effects effects = {.arena = &arena, .new_id = some_id};
     memset(p, 0, sizeof *p);
-    p->saga = (struct saga){.definition = definition, .input = "{}", .input_len = 2, .steps = p->steps};
+    p->saga = (struct saga){.definition = definition, .steps = p->steps};
+    set_conditions(p, not_held, &arena);
     (void)!machine_try(&p->saga, &(struct event){.type = EVENT_START}, NOW_MS, &effects);
     for (const struct command *c = effects.commands; c; c = c->next)
         (void)!note_command(p, c, false, NULL);
     saga_release(&p->saga);
+    p->saga.input = NULL;
     set_times(p);
     arena_free(&arena);
 }
@@ -119,6 +136,7 @@ static const char *apply_once(struct position *p, const struct happening *h, str
     struct event event = event_of(p, h);
     bool was_backward = saga_is_backward(&p->saga);
     set_times(p);
+    set_conditions(p, &h->not_held, arena);
     if (h->type == EVENT_TIMER && h->step >= 0)
         p->steps[h->step].due_ms = NOW_MS;
     if (h->type == EVENT_TIMER && h->step < 0)
@@ -130,6 +148,7 @@ static const char *apply_once(struct position *p, const struct happening *h, str
     saga_release(&p->saga);
     for (size_t i = 0; i < p->saga.definition->steps_n; i++)
         p->steps[i].output = p->steps[i].error = NULL; /* of no consequence, and gone with the arena */
+    p->saga.input = NULL;
     set_times(p);
     return fault ? fault : check_end(p);
 }
@@ -141,9 +160,9 @@ static void add(struct happening *out, size_t *n, struct happening happening)
 
 static void add_answers(struct happening *out, size_t *n, int step, enum command_kind kind, bool may_fail)
 {
-    add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_SUCCEEDED});
+    add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_SUCCEEDED, {{0}}});
     if (may_fail)
-        add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_FAILED});
+        add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_FAILED, {{0}}});
 }
 
 static void add_step(const struct position *p, struct happening *out, size_t *n, int step)
@@ -151,8 +170,8 @@ static void add_step(const struct position *p, struct happening *out, size_t *n,
     switch (p->steps[step].state) {
     case STEP_RUNNING:
         add_answers(out, n, step, KIND_ACTION, true);
-        add(out, n, (struct happening){EVENT_TIMER, step, KIND_ACTION, 0});
-        add(out, n, (struct happening){machine_withdraws(&p->saga, step) ? EVENT_WITHDRAWN : EVENT_REFUSED, step, KIND_ACTION, 0});
+        add(out, n, (struct happening){EVENT_TIMER, step, KIND_ACTION, 0, {{0}}});
+        add(out, n, (struct happening){machine_withdraws(&p->saga, step) ? EVENT_WITHDRAWN : EVENT_REFUSED, step, KIND_ACTION, 0, {{0}}});
         break;
     case STEP_UNKNOWN: add_answers(out, n, step, KIND_ACTION, true); break;
     case STEP_COMPENSATING: add_answers(out, n, step, KIND_COMPENSATION, true); break;
@@ -164,7 +183,7 @@ static void add_step(const struct position *p, struct happening *out, size_t *n,
 size_t position_next(const struct position *p, struct happening *out)
 {
     size_t n = 0;
-    struct happening cancel = {EVENT_CANCEL, -1, KIND_ACTION, 0};
+    struct happening cancel = {.type = EVENT_CANCEL, .step = -1};
     struct event event = event_of(p, &cancel);
     if (saga_ended(p->saga.state))
         return 0;
@@ -173,8 +192,46 @@ size_t position_next(const struct position *p, struct happening *out)
     if (!machine_refusal(&p->saga, &event))
         add(out, &n, cancel);
     if (p->saga.definition->timeout_ms && p->saga.state == SAGA_RUNNING)
-        add(out, &n, (struct happening){EVENT_TIMER, -1, KIND_ACTION, 0});
+        add(out, &n, (struct happening){EVENT_TIMER, -1, KIND_ACTION, 0, {{0}}});
     return n;
+}
+
+/* A step that is done, or that will be when these are. */
+static bool may_be_done(const struct position *p, size_t step, int after, const struct step_set *pending)
+{
+    enum step_state state = p->steps[step].state;
+    return (int)step == after || state == STEP_SUCCEEDED || state == STEP_SKIPPED || step_set_has(pending, step);
+}
+
+size_t position_conditions(const struct position *p, int after, int *steps)
+{
+    const struct definition *definition = p->saga.definition;
+    struct step_set pending = {0};
+    size_t n = 0;
+    for (size_t k = 0; k < definition->steps_n && n < CONDITIONS_MAX; k++) {
+        size_t i = (size_t)definition->order[k];
+        bool ready = definition->steps[i].when && p->steps[i].state == STEP_PENDING;
+        for (size_t before = 0; before < definition->steps_n && ready; before++) {
+            if (step_set_has(&definition->steps[i].after, before))
+                ready = may_be_done(p, before, after, &pending);
+        }
+        if (!ready)
+            continue;
+        step_set_add(&pending, i);
+        steps[n++] = (int)i;
+    }
+    return n;
+}
+
+/* Which of the conditions do not hold, the way-th possibility. */
+static struct step_set choose(const int *steps, size_t n, unsigned way)
+{
+    struct step_set not_held = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (way >> i & 1)
+            step_set_add(&not_held, (size_t)steps[i]);
+    }
+    return not_held;
 }
 
 /* ---- all states ---- */
@@ -211,8 +268,7 @@ static void write_key(const struct position *p, unsigned char *key)
 static void read_key(struct position *p, const struct definition *definition, const unsigned char *key)
 {
     memset(p, 0, sizeof *p);
-    p->saga = (struct saga){.definition = definition, .input = "{}", .input_len = 2, .steps = p->steps,
-                            .state = (enum saga_state)key[0], .cancelled = key[1]};
+    p->saga = (struct saga){.definition = definition, .steps = p->steps, .state = (enum saga_state)key[0], .cancelled = key[1]};
     for (size_t i = 0; i < definition->steps_n; i++) {
         struct saga_step *step = &p->steps[i];
         step->state = (enum step_state)(key[2 + i] & 0x3f);
@@ -308,45 +364,66 @@ static void count_rest(const struct position *p, struct verification *out)
     out->stalled += p->saga.state == SAGA_STALLED;
 }
 
+/* One event, with every way in which the conditions behind it may come out; false at a fault. */
+static bool try_event(struct search *s, size_t node, const struct position *p, struct happening h, struct verification *out)
+{
+    struct arena arena = {0};
+    struct position next;
+    int steps[CONDITIONS_MAX];
+    size_t conditions = position_conditions(p, h.step, steps);
+    for (unsigned way = 0; way < 1u << conditions && !out->violation; way++) {
+        h.not_held = choose(steps, conditions, way);
+        memcpy(&next, p, sizeof next);
+        next.saga.steps = next.steps;
+        out->violation = move_twice(&next, &h, &arena);
+        if (out->violation)
+            write_trace(s, node, &h, out);
+        else
+            visit(s, &next, node, &h);
+        arena_reset(&arena);
+    }
+    arena_free(&arena);
+    return !out->violation;
+}
+
 /* Looks at what can happen in one state; false at a fault. */
 static bool expand(struct search *s, size_t node, struct verification *out)
 {
-    struct position p, next;
+    struct position p;
     struct happening happenings[HAPPENINGS_MAX];
-    struct arena arena = {0};
     bool ok = true;
     read_key(&p, s->definition, s->keys + node * s->key_size);
     for (size_t i = 0; i < s->definition->steps_n; i++) {
-        if (p.steps[i].state != STEP_PENDING)
+        if (p.steps[i].state != STEP_PENDING && p.steps[i].state != STEP_SKIPPED)
             step_set_add(&out->reached, i);
     }
     count_rest(&p, out);
     size_t n = position_next(&p, happenings);
-    for (size_t i = 0; i < n && ok; i++) {
-        memcpy(&next, &p, sizeof next);
-        next.saga.steps = next.steps;
-        out->violation = move_twice(&next, &happenings[i], &arena);
-        ok = !out->violation;
-        if (ok)
-            visit(s, &next, node, &happenings[i]);
-        else
-            write_trace(s, node, &happenings[i], out);
-        arena_reset(&arena);
-    }
-    arena_free(&arena);
+    for (size_t i = 0; i < n && ok; i++)
+        ok = try_event(s, node, &p, happenings[i], out);
     return ok;
+}
+
+static void start_all(struct search *s)
+{
+    struct position start = {.saga = {.definition = s->definition}, .steps = {{0}}};
+    int steps[CONDITIONS_MAX];
+    size_t conditions = position_conditions(&start, -1, steps);
+    for (unsigned way = 0; way < 1u << conditions; way++) {
+        struct step_set not_held = choose(steps, conditions, way);
+        position_start(&start, s->definition, &not_held);
+        visit(s, &start, 0, NULL);
+    }
 }
 
 void explore(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out)
 {
     struct search s = {.definition = definition, .key_size = 2 + definition->steps_n, .cap = 1024, .table_size = 4096};
-    struct position start;
     size_t done = 0;
     s.nodes = mem_array(s.cap, sizeof *s.nodes);
     s.keys = mem_array(s.cap, s.key_size);
     s.table = mem_array(s.table_size, sizeof *s.table);
-    position_start(&start, definition);
-    visit(&s, &start, 0, NULL);
+    start_all(&s);
     while (done < s.n && done < bounds->states && expand(&s, done, out))
         done++;
     out->states = done;

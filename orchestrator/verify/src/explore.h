@@ -11,6 +11,7 @@ struct happening {
     int step; /* -1: the saga */
     enum command_kind kind;
     enum outcome outcome; /* EVENT_REPLY */
+    struct step_set not_held; /* steps whose condition, if it is looked at now, does not hold */
 };
 
 /* A saga between two events. `may` are the steps that may have an effect which nothing has undone: seen from the commands and the
@@ -21,10 +22,13 @@ struct position {
     struct step_set may;
 };
 
-void position_start(struct position *position, const struct definition *definition);
-/* All that can happen to it next; returns how many. Room for all: HAPPENINGS_MAX. */
+void position_start(struct position *position, const struct definition *definition, const struct step_set *not_held);
+/* All that can happen to it next, whatever conditions hold; returns how many. Room for all: HAPPENINGS_MAX. */
 #define HAPPENINGS_MAX (4 * DEFINITION_STEPS_MAX + 2)
 size_t position_next(const struct position *position, struct happening *out);
+/* The steps whose condition may be looked at when `after` (-1: the start) is done, at most CONDITIONS_MAX. */
+#define CONDITIONS_MAX 6
+size_t position_conditions(const struct position *position, int after, int *steps);
 /* Lets it happen. What was broken, or NULL; the steps undone by it are added to `undone` (may be NULL). */
 const char *position_move(struct position *position, const struct happening *happening, struct arena *arena,
                           struct verify_failure *undone);

@@ -15,6 +15,10 @@ void happening_text(const struct happening *h, const struct definition *definiti
     case EVENT_CANCEL: buf_printf(out, "%s: it is cancelled", name); break;
     default: buf_str(out, name); break;
     }
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        if (step_set_has(&h->not_held, i))
+            buf_printf(out, "; the condition of %s does not hold", definition->steps[i].name);
+    }
 }
 
 static void add_names(struct buf *out, const struct definition *definition, const int *steps, size_t n)

@@ -1,12 +1,20 @@
 /* The definition is simplified first: one attempt for each action, and inputs without values. */
 #include "verify/verify.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "core/logic.h"
 #include "explore.h"
 
-static void simplify_step(json_t *step)
+/* A condition that looks at something holds or not: the input says it. */
+static void simplify_step(json_t *step, size_t index)
 {
+    json_t *when = json_object_get(step, "when");
+    char path[32];
+    snprintf(path, sizeof path, "input.w%zu", index);
+    if (when && !logic_is_constant(when))
+        json_object_set_new(step, "when", json_pack("{s:s}", "var", path));
     json_t *bounded = json_object_get(step, "compensation_retry");
     json_object_del(step, "input");
     json_object_set_new(step, "retry", json_pack("{s:i}", "max_attempts", 1));
@@ -20,7 +28,7 @@ static struct definition *simplify(const struct definition *definition)
     size_t i;
     json_t *source = json_deep_copy(definition->source), *step;
     json_array_foreach(json_object_get(source, "steps"), i, step)
-        simplify_step(step);
+        simplify_step(step, i);
     struct definition *simple = definition_read(source, &problems);
     json_decref(source);
     return simple;
@@ -48,10 +56,11 @@ static void follow_failure(const struct definition *definition, int failing, str
     struct position p;
     struct arena arena = {0};
     *out = (struct verify_failure){.step = failing};
-    position_start(&p, definition);
+    position_start(&p, definition, &(struct step_set){0});
     for (int step; (step = answerable(&p, failing)) >= 0 || is_running(&p, failing);) {
         bool fails = step < 0;
-        struct happening h = {EVENT_REPLY, fails ? failing : step, KIND_ACTION, fails ? OUTCOME_FAILED : OUTCOME_SUCCEEDED};
+        struct happening h = {.type = EVENT_REPLY, .step = fails ? failing : step,
+                              .outcome = fails ? OUTCOME_FAILED : OUTCOME_SUCCEEDED};
         if (p.steps[h.step].state == STEP_COMPENSATING)
             h.kind = KIND_COMPENSATION;
         (void)!position_move(&p, &h, &arena, out);

@@ -42,6 +42,7 @@ struct step_definition {
     struct step_set after;       /* it begins when all of these are done */
     struct step_set ancestors;   /* these and those that they waited for, and so on */
     struct step_set descendants; /* those that wait for this one, directly or not */
+    const json_t *when; /* the step is skipped unless this is true (core/logic.h); NULL: it never is */
     const struct template_node *input;
     int64_t timeout_ms;
     enum on_timeout on_timeout;
@@ -55,6 +56,7 @@ struct definition {
     int64_t timeout_ms; /* the saga's deadline after its start; 0: none */
     struct step_definition *steps;
     size_t steps_n;
+    struct template_names names; /* of the steps */
     int *order; /* of the steps, each behind its ancestors */
     int pivot;  /* the step behind which there is no way back; -1: none */
     json_t *source;

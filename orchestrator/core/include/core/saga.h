@@ -25,6 +25,7 @@ enum step_state {
     STEP_SUCCEEDED,
     STEP_FAILED,  /* a verdict, or never sent: nothing took effect */
     STEP_UNKNOWN, /* no verdict came: it may have taken effect */
+    STEP_SKIPPED, /* its condition did not hold */
     STEP_COMPENSATING,
     STEP_COMPENSATED,
     STEP_COMPENSATION_FAILED,
