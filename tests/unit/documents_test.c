@@ -1,0 +1,101 @@
+/* Examples in documents and in examples/ are read and gone through by the verifier; those that are said to be refused are refused
+ * there. A block begins with ```json or ```json refused POINTER. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "suite.h"
+#include "verify/verify.h"
+
+#define STATES_MAX 200000
+
+static char *read_file(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s", path);
+    char *text = mem_alloc(1 << 20);
+    text[fread(text, 1, (1 << 20) - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static struct definition *read_text(const char *text, size_t len, struct problems *problems)
+{
+    struct err err = {0};
+    json_t *source = json_read(text, len, &err);
+    ck_assert_msg(source != NULL, "%s in %.*s", err.text, (int)len, text);
+    *problems = (struct problems){0};
+    struct definition *definition = definition_read(source, problems);
+    json_decref(source);
+    return definition;
+}
+
+static void check_good(const char *text, size_t len)
+{
+    struct problems problems;
+    struct verification v;
+    struct definition *definition = read_text(text, len, &problems);
+    ck_assert_msg(definition != NULL, "%s %s in %.*s", problems.items[0].pointer, problems.items[0].detail, (int)len, text);
+    ck_assert(verify(definition, &(struct verify_bounds){STATES_MAX}, &v));
+    ck_assert_msg(v.complete && !v.violation, "%s: %s", definition->name, v.violation ? v.violation : "not complete");
+    verify_free(&v);
+    definition_free(definition);
+}
+
+static void check_refused(const char *text, size_t len, const char *pointer, size_t pointer_len)
+{
+    struct problems problems;
+    ck_assert_msg(read_text(text, len, &problems) == NULL, "not refused: %.*s", (int)len, text);
+    ck_assert_uint_eq(strlen(problems.items[0].pointer), pointer_len);
+    ck_assert_int_eq(strncmp(problems.items[0].pointer, pointer, pointer_len), 0);
+}
+
+START_TEST(every_example_of_the_document_is_what_it_says)
+{
+    static const char fence[] = "```json", refused[] = " refused ";
+    char *document = read_file(SAGA_SOURCE "/docs/definitions.md");
+    int good = 0, bad = 0;
+    for (char *at = document; (at = strstr(at, fence));) {
+        at += strlen(fence);
+        char *line_end = strchr(at, '\n'), *end = strstr(line_end, "\n```");
+        if (strncmp(at, refused, strlen(refused)) == 0) {
+            char *pointer = at + strlen(refused);
+            check_refused(line_end, (size_t)(end - line_end), pointer, (size_t)(line_end - pointer));
+            bad++;
+        } else {
+            check_good(line_end, (size_t)(end - line_end));
+            good++;
+        }
+        at = end + 4;
+    }
+    ck_assert_int_ge(good, 5);
+    ck_assert_int_ge(bad, 4);
+    free(document);
+}
+END_TEST
+
+START_TEST(every_file_of_examples_is_a_definition)
+{
+    DIR *dir = opendir(SAGA_SOURCE "/examples");
+    int n = 0;
+    ck_assert_ptr_nonnull(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || strcmp(dot, ".json") != 0)
+            continue;
+        char *path = mem_printf(SAGA_SOURCE "/examples/%s", entry->d_name), *text = read_file(path);
+        check_good(text, strlen(text));
+        free(text);
+        free(path);
+        n++;
+    }
+    closedir(dir);
+    ck_assert_int_ge(n, 3);
+}
+END_TEST
+
+static const TTest **const tests[] = {&every_example_of_the_document_is_what_it_says, &every_file_of_examples_is_a_definition, NULL};
+static const struct suite_case cases[] = {{"documents", tests, 60}};
+SUITE_MAIN("documents", cases)
