@@ -35,7 +35,7 @@ struct options {
 
 static const struct conf_option options[] = {
     {"url", CONF_STRING, offsetof(struct options, url), "http://127.0.0.1:8080", "URL", "the orchestrator's API", 0, 0},
-    {"input", CONF_STRING, offsetof(struct options, input), NULL, "JSON", "start: the saga's input; @FILE reads it, @- from standard input", 0, 0},
+    {"input", CONF_STRING, offsetof(struct options, input), NULL, "JSON", "start: the saga's input; signal: its value; @FILE reads it, @- from standard input", 0, 0},
     {"key", CONF_STRING, offsetof(struct options, key), NULL, "TEXT", "start: idempotency key; the same key starts one saga", 0, 0},
     {"use-version", CONF_INT, offsetof(struct options, version), NULL, "N", "start: this version, not the latest", 1, 1000000000},
     {"wait", CONF_FLAG, offsetof(struct options, wait), NULL, NULL, "start, get: wait for the saga's end", 0, 0},
@@ -60,12 +60,13 @@ static const struct conf_command commands[] = {
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
     {"cancel", "ID: turns a running saga back"},
+    {"signal", "ID NAME: tells a saga what one of its steps waits for; --input says what"},
     {"retry", "ID STEP: sends a step that holds up a stalled saga once more"},
     {"resolve", "ID STEP: says what became of such a step"},
     {"skip", "ID STEP: goes on without such a step; --reason says why"},
     {NULL, NULL},
 };
-static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID [STEP]]", commands, options};
+static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID [STEP | NAME]]", commands, options};
 
 enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
 
@@ -330,6 +331,21 @@ static int run_cancel(const struct options *o, const char *id)
     return status;
 }
 
+static int run_signal(const struct options *o, const char *id, const char *name)
+{
+    struct err err;
+    json_t *body = read_argument(o->input, &err);
+    if (!body) {
+        fprintf(stderr, "sagactl: --input: %s\n", err.text);
+        return EXIT_NO;
+    }
+    char *path = mem_printf("/v1/sagas/%s/signals/%s", id, name);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
 /* The step's version as the API shows it now: whoever changes the step in between wins. */
 static char *look_up_version(const struct options *o, const char *id, const char *step)
 {
@@ -419,17 +435,20 @@ static int run(const struct options *o, const struct conf_result *result)
     bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
     bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
     bool check = strcmp(command, "verify") == 0, path = check || strcmp(command, "apply") == 0;
-    if (act && result->args_n != 2)
-        return usage("the command wants a saga's id and a step's name");
-    if (result->args_n > (act ? 2 : 1) || (argument != NULL) != wants)
+    bool signal = strcmp(command, "signal") == 0, two = act || signal;
+    if (two && result->args_n != 2)
+        return usage("the command wants a saga's id and a name");
+    if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
         return usage(wants ? "the command wants one argument" : "the command wants no argument");
     if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
-        (act && !is_plain(result->args[1])))
+        (two && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
     if (check)
         return run_verify(o, argument);
     if (path)
         return run_apply(o, argument);
+    if (signal)
+        return run_signal(o, argument, result->args[1]);
     if (act)
         return run_act(o, command, argument, result->args[1]);
     if (strcmp(command, "definitions") == 0)

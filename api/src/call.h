@@ -94,6 +94,7 @@ void sagas_get(struct call *call);
 void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
 void acts_cancel(struct call *call);
+void acts_signal(struct call *call);
 void acts_retry(struct call *call);
 void acts_resolve(struct call *call);
 void acts_skip(struct call *call);

@@ -8,6 +8,7 @@
 
 #define REASON_MAX 500
 #define BY_MAX 100
+#define BODY_MAX (4u * 1024 * 1024) /* more than a request may have */
 
 struct acting {
     struct act act;
@@ -134,6 +135,21 @@ static void read_output(struct call *call, const json_t *body, struct act *act, 
     act->output = keep(call, &text);
     if (!output)
         act->output = NULL;
+}
+
+/* The body is what the step that waits for the signal gives as its output. */
+void acts_signal(struct call *call)
+{
+    struct act act = {.type = EVENT_SIGNAL, .signal = call->second};
+    json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
+    if (!body)
+        return;
+    struct buf text = buf_new(BODY_MAX);
+    json_write(&text, body);
+    json_decref(body);
+    act.output_len = text.len;
+    act.output = keep(call, &text);
+    ask_engine(call, &act);
 }
 
 /* Retry, resolve and skip differ in what their body may say. */

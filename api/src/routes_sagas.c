@@ -90,8 +90,9 @@ static void add_steps(struct buf *out, const struct saga *saga, const struct sto
         const struct step_definition *step = &saga->definition->steps[i];
         const struct saga_step *s = &saga->steps[i];
         char version[STEP_VERSION_MAX];
-        buf_printf(out, "%s{\"name\":\"%s\",\"service\":\"%s\",\"state\":\"%s\",\"round\":%d,\"attempt\":%d,\"version\":\"%s\"",
-                   i ? "," : "", step->name, step->service, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING),
+        const char *quote = step->service ? "\"" : "";
+        buf_printf(out, "%s{\"name\":\"%s\",\"service\":%s%s%s,\"state\":\"%s\",\"round\":%d,\"attempt\":%d,\"version\":\"%s\"",
+                   i ? "," : "", step->name, quote, step->service ? step->service : "null", quote, rows[i].state ? rows[i].state : step_state_name(STEP_PENDING),
                    rows[i].round, rows[i].attempt, step_version(s->state, s->round, s->attempt, version));
         add_actions(out, saga, (int)i);
         add_json_member(out, "output", rows[i].output);

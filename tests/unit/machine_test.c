@@ -3,6 +3,7 @@
  *   a+ succeeded  a- failed  a~ retry  a. accepted (upper case: of the compensation; a digit before the sign: of that attempt)
  *   t500 the clock moves on by 500 ms, then a timer   x cancel   r the current command cannot be published
  *   a! an operator retries step a   a= supplies its success   a0 its failure   a_ skips it
+ *   s the signal comes
  *   u500 after 500 ms the current command has not left the outbox   w it is taken out of it */
 #include <ctype.h>
 #include <stdlib.h>
@@ -61,6 +62,15 @@ static const char *const conditional =
     "\"when\":{\"==\":[{\"var\":\"input.n\"},1]}},"
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"when\":{\">\":[{\"var\":\"steps.b.output.id\"},5]}},"
     "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+
+/* a; then w waits for a signal beside l, a delay; then b. */
+static const char *const waiting =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\"},"
+    "{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"},"
+    "{\"name\":\"l\",\"delay\":\"10s\",\"after\":[\"a\"]},"
+    "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"after\":[\"w\",\"l\"],"
+    "\"input\":{\"id\":\"${steps.w.output.id}\"}}]}";
 
 static struct uuid next_id(void)
 {
@@ -159,6 +169,10 @@ static void play_one(struct world *w, const char *word)
     if (word[0] == 't' && isdigit((unsigned char)word[1])) {
         w->now_ms += atoi(word + 1);
         world_apply(w, &(struct event){.type = EVENT_TIMER});
+    } else if (strcmp(word, "s") == 0) {
+        struct event event = {.type = EVENT_SIGNAL, .step = machine_signalled(&w->saga, "go"), .output = "{\"id\":7}", .output_len = 8};
+        if (event.step >= 0)
+            world_apply(w, &event);
     } else if (strcmp(word, "x") == 0) {
         world_apply(w, &(struct event){.type = EVENT_CANCEL});
     } else if (strcmp(word, "r") == 0 || strcmp(word, "w") == 0 || word[0] == 'u') {
@@ -208,6 +222,16 @@ static const struct {
     {"a late success goes on", "a+ b+ c+ d- C- B+ C+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"not before the last one that failed", "a+ b+ c+ d- C- B- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"one of two that failed", "a+ b+ c+ d- C- B- C+", "a1 b1 c1 d1 C1 B1", SAGA_STALLED},
+}, wait_scripts[] = {
+    {"a signal and the delay, in this order", "a+ s t10000 b+", "a1 b1", SAGA_COMPLETED},
+    {"in the other order", "a+ t10000 s b+", "a1 b1", SAGA_COMPLETED},
+    {"a signal that comes before its step's turn is kept", "s a+ t10000 b+", "a1 b1", SAGA_COMPLETED},
+    {"it comes once", "s s a+ s t10000 b+", "a1 b1", SAGA_COMPLETED},
+    {"it does not come in time", "a+ t10000 t3590000 A+", "a1 A1", SAGA_COMPENSATED},
+    {"cancel calls a wait and a delay off", "a+ x A+", "a1 A1", SAGA_COMPENSATED},
+    {"a signal on the way back is nothing", "a+ x s A+", "a1 A1", SAGA_COMPENSATED},
+    {"what followed a wait is undone, then what came before it", "a+ s t10000 b- A+", "a1 b1 A1", SAGA_COMPENSATED},
+    {"no reply answers a wait", "a+ w+ w- l+ t10000 s b+", "a1 b1", SAGA_COMPLETED},
 }, pivot_scripts[] = {
     {"success", "a+ p+ b+ c+", "a1 p1 b1 c1", SAGA_COMPLETED},
     {"before the pivot there is a way back", "a-", "a1", SAGA_COMPENSATED},
@@ -338,6 +362,19 @@ START_TEST(a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated)
     ck_assert_int_eq(w.steps[1].state, STEP_SKIPPED);
     ck_assert_int_eq(w.steps[2].state, STEP_SKIPPED);
     ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_succeeded step_skipped step_skipped action_sent ");
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_saga_waits_for_signals_and_for_time)
+{
+    for (size_t i = 0; i < sizeof wait_scripts / sizeof wait_scripts[0]; i++)
+        check_script(waiting, wait_scripts[i].name, wait_scripts[i].script, wait_scripts[i].sent, wait_scripts[i].end);
+    struct world w;
+    world_open(&w, waiting);
+    play(&w, "a+ s t10000");
+    ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_succeeded waiting delayed signal_received delay_over action_sent ");
+    ck_assert_uint_eq(machine_overdue(&w.saga, w.now_ms, (int[4]){0}), 0);
     world_close(&w);
 }
 END_TEST
@@ -507,15 +544,15 @@ START_TEST(random_events_break_no_invariant)
 {
     unsigned seed = 20260131;
     for (int run = 0; run < 6000; run++) {
-        const char *const definitions[] = {plain, diamond, pivoted}, *const all[] = {"abcCBA", "abcdDCBA", "apbcCBPA"};
-        const char *letters = all[run % 3];
+        const char *const definitions[] = {plain, diamond, pivoted, waiting}, *const all[] = {"abcCBA", "abcdDCBA", "apbcCBPA", "abwlBA"};
+        const char *letters = all[run % 4];
         struct world w;
-        world_open(&w, definitions[run % 3]);
+        world_open(&w, definitions[run % 4]);
         world_apply(&w, &(struct event){.type = EVENT_START});
         for (int i = 0; i < 30; i++)
             apply_random(&w, &seed, letters);
         for (int i = 0; i < 40 && !saga_ended(w.saga.state) && w.saga.state != SAGA_STALLED; i++) {
-            w.now_ms += 1000;
+            w.now_ms += run % 4 == 3 ? 3600000 : 1000;
             world_apply(&w, &(struct event){.type = EVENT_TIMER});
             for (const char *letter = letters; *letter; letter++) {
                 struct event event = reply(&w, *letter, 0, '+');
@@ -556,6 +593,7 @@ static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &steps_run_as_a_graph_and_are_undone_against_it,
     &a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated,
+    &a_saga_waits_for_signals_and_for_time,
     &behind_the_pivot_there_is_no_way_back,
     &an_act_is_for_the_step_as_it_was_seen,
     &the_history_tells_of_cancels_and_deadlines_that_come_too_late,

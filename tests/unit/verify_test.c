@@ -79,6 +79,14 @@ START_TEST(conditions_may_hold_or_not)
 }
 END_TEST
 
+START_TEST(waits_and_delays_are_gone_through)
+{
+    check_report(DEFINITION(STEP("a", "") ",{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"},{\"name\":\"l\",\"delay\":\"1h\"}," STEP("b", "")), true,
+                 STATES_MAX, (const char *[]){"  w                        a\n", "  l                        it cannot fail\n",
+                                              "  b                        a\n", "no invariant is broken\n", NULL});
+}
+END_TEST
+
 START_TEST(ten_steps_and_six_branches_are_looked_at_to_the_end)
 {
     struct buf text = buf_new(10000);
@@ -103,6 +111,7 @@ static const TTest **const tests[] = {
     &what_stays_in_place_is_said,
     &behind_a_pivot_an_operator_is_needed,
     &conditions_may_hold_or_not,
+    &waits_and_delays_are_gone_through,
     &ten_steps_and_six_branches_are_looked_at_to_the_end,
     NULL,
 };

@@ -83,6 +83,8 @@ static void advance_forward(struct move *m)
 static void undo(struct move *m, int i)
 {
     struct saga_step *s = &m->saga->steps[i];
+    if (s->state == STEP_RUNNING && !step_calls(m, i))
+        step_move(m, i, ON_CALL_OFF, NULL, 0);
     if (s->state == STEP_RUNNING && s->paused) /* no new attempt goes out on the way back */
         step_move(m, i, ON_GIVE_UP, NULL, 0);
     if (s->state != STEP_SUCCEEDED && s->state != STEP_UNKNOWN)

@@ -170,15 +170,16 @@ static void read_values(struct reader *r, json_t *step, size_t index)
     for (size_t i = 0; i < definition->steps_n; i++)
         names[i] = step_set_has(&definition->steps[index].ancestors, i) ? definition->steps[i].name : "";
     json_t *source = json_object_get(step, "input");
-    if (!source) {
+    if (!source && definition->steps[index].kind == STEP_CALLS) {
         source = json_object();
         json_object_set_new(step, "input", source);
     }
     struct template_names ancestors = {names, definition->steps_n};
     char pointer[POINTER_MAX], at[POINTER_MAX];
     pointer_index("/steps", index, pointer);
-    definition->steps[index].input =
-        template_compile(&definition->arena, source, &ancestors, pointer_member(pointer, "input", at), r->problems);
+    if (source)
+        definition->steps[index].input =
+            template_compile(&definition->arena, source, &ancestors, pointer_member(pointer, "input", at), r->problems);
     read_when(r, step, index, &ancestors, pointer);
 }
 
@@ -207,17 +208,11 @@ static void check_unique(struct reader *r, size_t index, const char *pointer)
     }
 }
 
-static void read_step(struct reader *r, json_t *step, size_t index)
+static void read_call(struct reader *r, json_t *step, const char *pointer, size_t index)
 {
     static const char *const known[] = {"name",    "service", "action",     "compensation",       "after", "input",
                                         "timeout", "retry",   "on_timeout", "compensation_retry", "pivot", "when",
                                         NULL};
-    char pointer[POINTER_MAX];
-    pointer_index("/steps", index, pointer);
-    if (!json_is_object(step)) {
-        problem_add(r->problems, pointer, "expected an object");
-        return;
-    }
     struct step_definition *out = &r->definition->steps[index];
     out->retry = (struct retry_policy){.max_attempts = 5, .initial_ms = 100, .max_ms = 10000, .multiplier = 2,
                                        .jitter = 0.2};
@@ -225,7 +220,6 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     out->compensation_retry.max_attempts = 0;
     out->compensation_retry.max_ms = 60000;
     json_check_members(step, pointer, known, r->problems);
-    out->name = read_name(r, step, pointer, "name");
     out->service = read_name(r, step, pointer, "service");
     out->action = read_name(r, step, pointer, "action");
     out->compensation = read_compensation(r, step, pointer);
@@ -234,6 +228,44 @@ static void read_step(struct reader *r, json_t *step, size_t index)
     read_retry(r, step, pointer, "retry", &out->retry);
     read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
     read_pivot(r, step, index, pointer);
+}
+
+static void read_wait(struct reader *r, json_t *step, const char *pointer, struct step_definition *out)
+{
+    static const char *const known[] = {"name", "wait", "timeout", "after", "when", NULL};
+    char at[POINTER_MAX];
+    out->kind = STEP_WAITS;
+    json_check_members(step, pointer, known, r->problems);
+    out->signal = read_name(r, step, pointer, "wait");
+    out->timeout_ms = read_duration(r, step, pointer, "timeout", 0);
+    if (!json_object_get(step, "timeout"))
+        problem_add(r->problems, pointer_member(pointer, "timeout", at), "missing: say how long the signal may take");
+}
+
+static void read_delay(struct reader *r, json_t *step, const char *pointer, struct step_definition *out)
+{
+    static const char *const known[] = {"name", "delay", "after", "when", NULL};
+    out->kind = STEP_DELAYS;
+    json_check_members(step, pointer, known, r->problems);
+    out->timeout_ms = read_duration(r, step, pointer, "delay", 0);
+}
+
+static void read_step(struct reader *r, json_t *step, size_t index)
+{
+    char pointer[POINTER_MAX];
+    pointer_index("/steps", index, pointer);
+    if (!json_is_object(step)) {
+        problem_add(r->problems, pointer, "expected an object");
+        return;
+    }
+    struct step_definition *out = &r->definition->steps[index];
+    out->name = read_name(r, step, pointer, "name");
+    if (json_object_get(step, "wait"))
+        read_wait(r, step, pointer, out);
+    else if (json_object_get(step, "delay"))
+        read_delay(r, step, pointer, out);
+    else
+        read_call(r, step, pointer, index);
     check_unique(r, index, pointer);
 }
 

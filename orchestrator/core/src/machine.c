@@ -60,7 +60,7 @@ static void apply_reply(struct move *m)
     const struct event *event = m->event;
     bool verdict = event->outcome == OUTCOME_SUCCEEDED || event->outcome == OUTCOME_FAILED;
     m->told = event->attempt;
-    bool applied = event->round == m->saga->steps[event->step].round &&
+    bool applied = step_calls(m, event->step) && event->round == m->saga->steps[event->step].round &&
                    (verdict ? apply_verdict(m) : apply_attempt_reply(m));
     m->told = 0;
     if (applied)
@@ -69,11 +69,25 @@ static void apply_reply(struct move *m)
         ignore(m, outcome_name(event->outcome));
 }
 
+static void end_wait(struct move *m, int step)
+{
+    if (step_of(m, step)->kind == STEP_DELAYS) {
+        step_move(m, step, ON_ELAPSED, NULL, 0);
+        return;
+    }
+    m->saga->steps[step].error = error_json(m->effects->arena, "timeout", "the signal did not come in time");
+    step_move(m, step, ON_EXPIRED, NULL, 0);
+}
+
 static void step_timer(struct move *m, int step)
 {
     struct saga_step *s = &m->saga->steps[step];
     if (!in_flight(s->state) || s->due_ms > m->now_ms)
         return;
+    if (!step_calls(m, step)) {
+        end_wait(m, step);
+        return;
+    }
     if (s->paused && kind_of(s->state) == KIND_ACTION && saga_is_backward(m->saga))
         return; /* advance_backward gives it up */
     if (s->paused) {
@@ -146,6 +160,12 @@ static void apply_cancel(struct move *m)
     record(m, "saga_cancelled", -1, 0, m->event->error);
     if (!saga_is_bound(m->saga))
         turn(m, m->event->error);
+    advance(m);
+}
+
+static void apply_signal(struct move *m)
+{
+    step_move(m, m->event->step, ON_SIGNAL, NULL, 0);
     advance(m);
 }
 
@@ -247,6 +267,7 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
         apply_unsent(&m, "{\"code\":\"withdrawn\",\"message\":\"the saga turned back before the command was sent\"}");
         break;
     case EVENT_CANCEL: apply_cancel(&m); break;
+    case EVENT_SIGNAL: apply_signal(&m); break;
     case EVENT_RETRY: apply_retry(&m); break;
     case EVENT_SUPPLY: apply_supply(&m); break;
     case EVENT_SKIP: apply_skip(&m); break;
@@ -289,11 +310,27 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
 const char *machine_refusal(const struct saga *saga, const struct event *event)
 {
     bool act = event->type == EVENT_RETRY || event->type == EVENT_SUPPLY || event->type == EVENT_SKIP;
-    if (!act && event->type != EVENT_CANCEL)
+    bool signal = event->type == EVENT_SIGNAL;
+    if (!act && !signal && event->type != EVENT_CANCEL)
         return NULL;
     if (saga_ended(saga->state))
         return "the saga has ended";
+    if (signal)
+        return saga_is_backward(saga) ? "the saga is on its way back" : NULL;
     return act ? act_refusal(saga, event) : cancel_refusal(saga);
+}
+
+int machine_signalled(const struct saga *saga, const char *signal)
+{
+    for (size_t k = 0; k < saga->definition->steps_n; k++) {
+        int i = saga->definition->order[k];
+        const struct step_definition *step = &saga->definition->steps[i];
+        enum step_state state = saga->steps[i].state;
+        bool open = state == STEP_RUNNING || (state == STEP_PENDING && !saga->steps[i].output);
+        if (open && step->kind == STEP_WAITS && strcmp(step->signal, signal) == 0)
+            return i;
+    }
+    return -1;
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
@@ -301,7 +338,7 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
     size_t n = 0;
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *s = &saga->steps[i];
-        if (in_flight(s->state) && !s->paused && s->due_ms <= now_ms)
+        if (in_flight(s->state) && !s->paused && s->due_ms <= now_ms && saga->definition->steps[i].kind == STEP_CALLS)
             steps[n++] = (int)i;
     }
     return n;

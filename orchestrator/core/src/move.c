@@ -13,6 +13,11 @@ const struct step_definition *step_of(const struct move *m, int step)
     return &m->saga->definition->steps[step];
 }
 
+bool step_calls(const struct move *m, int step)
+{
+    return step_of(m, step)->kind == STEP_CALLS;
+}
+
 void record(struct move *m, const char *event, int step, int attempt, const char *detail)
 {
     struct effects *effects = m->effects;
@@ -122,6 +127,15 @@ static bool has_deadline(const struct move *m, int step, enum command_kind kind)
     return kind == KIND_ACTION && (pivot < 0 || !step_set_has(&m->saga->definition->steps[pivot].descendants, (size_t)step));
 }
 
+/* There is nothing to send: a signal ends it, or time. */
+static void arm(struct move *m, int step)
+{
+    struct saga_step *s = &m->saga->steps[step];
+    s->attempt++;
+    s->due_ms = m->now_ms + step_of(m, step)->timeout_ms;
+    record(m, step_of(m, step)->kind == STEP_WAITS ? "waiting" : "delayed", step, 0, NULL);
+}
+
 static void send(struct move *m, int step, const char *value, size_t value_len)
 {
     struct saga_step *s = &m->saga->steps[step];
@@ -207,7 +221,7 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
         record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
     m->told = 0;
     switch (t->action) {
-    case DO_SEND: send(m, step, value, value_len); break;
+    case DO_SEND: step_calls(m, step) ? send(m, step, value, value_len) : arm(m, step); break;
     case DO_PAUSE: pause_step(m, step); break;
     case DO_REARM: s->due_ms = m->now_ms + step_of(m, step)->timeout_ms; break;
     case DO_KEEP: keep_output(m, step); break;
@@ -225,7 +239,7 @@ void step_send(struct move *m, int step, enum step_event on)
     struct saga_step *s = &m->saga->steps[step];
     enum command_kind kind = on == ON_COMPENSATE || on == ON_FENCE ? KIND_COMPENSATION : kind_of(s->state);
     size_t len = 0;
-    const char *value = make_value(m, step, kind, &len);
+    const char *value = step_calls(m, step) ? make_value(m, step, kind, &len) : "";
     if (value)
         step_move(m, step, on, value, len);
     else if (on != ON_AGAIN) /* then it stays as it is */
@@ -240,6 +254,8 @@ void step_begin(struct move *m, int step)
     if (when && !logic_is_true(when, &m->saga->definition->names, lookup, m->saga, &holds, &err)) {
         m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
+    } else if (holds && m->saga->steps[step].output) { /* its signal has come already */
+        step_move(m, step, ON_ELAPSED, NULL, 0);
     } else if (holds) {
         step_send(m, step, ON_SEND);
     } else {

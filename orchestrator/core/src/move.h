@@ -16,6 +16,8 @@ struct move {
 /* ---- one step (move.c) ---- */
 
 const struct step_definition *step_of(const struct move *m, int step);
+/* It sends commands: it neither waits nor delays. */
+bool step_calls(const struct move *m, int step);
 /* Whether a command of the step is out, or waits for its next attempt. */
 bool in_flight(enum step_state state);
 /* The kind of the commands that a step sends in this state. */

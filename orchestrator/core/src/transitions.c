@@ -36,6 +36,13 @@ static const struct transition table[] = {
     {STEP_UNKNOWN, ON_UNSENDABLE, STEP_COMPENSATION_FAILED, DO_STALL, "compensation_not_sent", "no command can be made of it"},
     {STEP_COMPENSATION_FAILED, ON_UNDONE, STEP_COMPENSATED, DO_NOTHING, "compensation_succeeded", "an earlier attempt succeeded after all"},
 
+    {STEP_PENDING, ON_SIGNAL, STEP_PENDING, DO_KEEP, "signal_received", "it is kept until the step's turn comes"},
+    {STEP_PENDING, ON_ELAPSED, STEP_SUCCEEDED, DO_NOTHING, "wait_over", "the signal had come already"},
+    {STEP_RUNNING, ON_SIGNAL, STEP_SUCCEEDED, DO_KEEP, "signal_received", "what it waited for"},
+    {STEP_RUNNING, ON_ELAPSED, STEP_SUCCEEDED, DO_NOTHING, "delay_over", "it let time pass"},
+    {STEP_RUNNING, ON_EXPIRED, STEP_FAILED, DO_TURN, "wait_expired", "the signal did not come in time"},
+    {STEP_RUNNING, ON_CALL_OFF, STEP_FAILED, DO_NOTHING, "wait_called_off", "the saga turned back: it has no effect to wait for"},
+
     {STEP_FAILED, ON_AGAIN, STEP_RUNNING, DO_SEND, NULL, "an operator: once more, in a new round"},
     {STEP_UNKNOWN, ON_AGAIN, STEP_RUNNING, DO_SEND, NULL, "an operator: once more, in a new round"},
     {STEP_COMPENSATION_FAILED, ON_AGAIN, STEP_COMPENSATING, DO_SEND, NULL, "an operator: once more, in a new round"},
@@ -65,7 +72,8 @@ void machine_print(FILE *out)
     static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "skip",    "succeeded",  "failed",          "retry",
                                                       "silence", "due",        "accepted",   "give up",         "compensate",
                                                       "nothing to undo", "undone", "undo failed",
-                                                      "again", "supplied", "waive", "fence", "fenced"};
+                                                      "again", "supplied", "waive", "fence", "fenced", "signal",
+                                                      "elapsed", "expired", "call off"};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         fprintf(out, "%-20s %-16s %-20s %s\n", step_state_name(table[i].from), events[table[i].on],
                 step_state_name(table[i].to), table[i].why);

@@ -24,6 +24,10 @@ enum step_event {
     ON_WAIVE,    /* an operator: without it */
     ON_FENCE,    /* the same, but first nothing must be able to happen any more */
     ON_FENCED,
+    ON_SIGNAL,
+    ON_ELAPSED,  /* of a delay */
+    ON_EXPIRED,  /* of a wait */
+    ON_CALL_OFF, /* the saga turned while it waited */
     STEP_EVENTS_N,
 };
 

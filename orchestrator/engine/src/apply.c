@@ -223,6 +223,12 @@ static bool resolve(struct happening *happening, const struct saga *saga)
     }
     if (happening->step_name)
         happening->event.step = definition_step(saga->definition, happening->step_name);
+    if (happening->signal)
+        happening->event.step = machine_signalled(saga, happening->signal);
+    if (happening->signal && happening->event.step < 0) {
+        happening->refusal = "no step of the saga waits for this signal, or it has come already";
+        return false;
+    }
     happening->refusal = happening->event.step < 0 ? "the saga has no such step" : machine_refusal(saga, &happening->event);
     return !happening->refusal;
 }

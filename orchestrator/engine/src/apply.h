@@ -10,6 +10,7 @@ struct happening {
     struct uuid saga_id;
     struct event event;    /* step is resolved from step_name when there is one */
     const char *step_name; /* NULL for events of the saga as a whole */
+    const char *signal;    /* resolved to its step; NULL: none */
     const char *refusal;   /* out: why it was not applied; static. NULL: it was */
     bool found;            /* out: the saga is there */
     bool unsure;           /* out: it changed nothing, by what was remembered of the saga */

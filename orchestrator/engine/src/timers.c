@@ -101,7 +101,7 @@ void relay_refused(void *context, const struct wire_message *message, const stru
 bool engine_act(struct engine *engine, struct act *act)
 {
     struct report *report = mem_alloc(sizeof *report);
-    *report = (struct report){.act = act, .happening = {.saga_id = act->saga_id, .step_name = act->step}};
+    *report = (struct report){.act = act, .happening = {.saga_id = act->saga_id, .step_name = act->step, .signal = act->signal}};
     report->happening.event = (struct event){.type = act->type, .error = act->error, .version = act->version, .why = act->why,
                                              .outcome = act->outcome, .output = act->output, .output_len = act->output_len};
     if (queue_push(engine->happened, report))

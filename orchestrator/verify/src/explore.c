@@ -82,7 +82,8 @@ static const char *check_end(const struct position *p)
     if (p->saga.state == SAGA_COMPENSATED && any)
         return "a compensated saga has left an effect that could have been undone";
     for (size_t i = 0; p->saga.state == SAGA_COMPLETED && i < p->saga.definition->steps_n; i++) {
-        if (!step_set_has(&p->may, i) && p->steps[i].state != STEP_SKIPPED)
+        bool calls = p->saga.definition->steps[i].kind == STEP_CALLS;
+        if (calls && !step_set_has(&p->may, i) && p->steps[i].state != STEP_SKIPPED)
             return "a completed saga has a step without effect";
     }
     return NULL;
@@ -122,7 +123,8 @@ void position_start(struct position *p, const struct definition *definition, con
 static struct event event_of(const struct position *p, const struct happening *h)
 {
     struct event event = {.type = h->type, .step = h->step < 0 ? 0 : h->step, .kind = h->kind, .outcome = h->outcome,
-                          .error = "{\"code\":\"x\"}"};
+                          .error = "{\"code\":\"x\"}", .output = h->type == EVENT_SIGNAL ? "{}" : NULL,
+                          .output_len = h->type == EVENT_SIGNAL ? 2 : 0};
     if (h->step >= 0) {
         event.round = p->steps[h->step].round;
         event.attempt = p->steps[h->step].attempt;
@@ -165,8 +167,22 @@ static void add_answers(struct happening *out, size_t *n, int step, enum command
         add(out, n, (struct happening){EVENT_REPLY, step, kind, OUTCOME_FAILED, {{0}}});
 }
 
+/* A signal may also come before its step's turn: that is the same as coming at once when it has come. */
+static void add_wait(const struct position *p, struct happening *out, size_t *n, int step)
+{
+    if (p->steps[step].state != STEP_RUNNING)
+        return;
+    if (p->saga.definition->steps[step].kind == STEP_WAITS)
+        add(out, n, (struct happening){.type = EVENT_SIGNAL, .step = step});
+    add(out, n, (struct happening){.type = EVENT_TIMER, .step = step});
+}
+
 static void add_step(const struct position *p, struct happening *out, size_t *n, int step)
 {
+    if (p->saga.definition->steps[step].kind != STEP_CALLS) {
+        add_wait(p, out, n, step);
+        return;
+    }
     switch (p->steps[step].state) {
     case STEP_RUNNING:
         add_answers(out, n, step, KIND_ACTION, true);
@@ -321,8 +337,8 @@ static const char *move_twice(struct position *p, const struct happening *h, str
     unsigned char once[KEY_MAX], twice[KEY_MAX];
     struct position again;
     const char *fault = apply_once(p, h, arena, NULL);
-    if (fault || h->type == EVENT_TIMER)
-        return fault; /* a timer is not told: it looks at what is due */
+    if (fault || h->type == EVENT_TIMER || h->type == EVENT_SIGNAL)
+        return fault; /* they are not told again: a timer looks at what is due, a signal for who waits for it */
     memcpy(&again, p, sizeof again);
     again.saga.steps = again.steps;
     struct happening told = *h;

@@ -3,16 +3,24 @@
 
 #include "explore.h"
 
+static const char *timer_text(const struct step_definition *step)
+{
+    static const char *const texts[] = {[STEP_CALLS] = "no answer to the last attempt", [STEP_WAITS] = "its signal does not come",
+                                        [STEP_DELAYS] = "its time is over"};
+    return texts[step->kind];
+}
+
 void happening_text(const struct happening *h, const struct definition *definition, struct buf *out)
 {
     const char *name = h->step < 0 ? "the saga" : definition->steps[h->step].name;
     const char *kind = command_kind_name(h->kind);
     switch (h->type) {
     case EVENT_REPLY: buf_printf(out, "%s: its %s is answered %s", name, kind, outcome_name(h->outcome)); break;
-    case EVENT_TIMER: buf_printf(out, h->step < 0 ? "%s: its deadline passes" : "%s: no answer to the last attempt", name); break;
+    case EVENT_TIMER: buf_printf(out, "%s: %s", name, h->step < 0 ? "its deadline passes" : timer_text(&definition->steps[h->step])); break;
     case EVENT_REFUSED: buf_printf(out, "%s: its command cannot be published", name); break;
     case EVENT_WITHDRAWN: buf_printf(out, "%s: its command is withdrawn", name); break;
     case EVENT_CANCEL: buf_printf(out, "%s: it is cancelled", name); break;
+    case EVENT_SIGNAL: buf_printf(out, "%s: its signal comes", name); break;
     default: buf_str(out, name); break;
     }
     for (size_t i = 0; i < definition->steps_n; i++) {
@@ -54,7 +62,7 @@ static void write_failure(const struct verify_failure *failure, const struct def
 {
     int left[DEFINITION_STEPS_MAX];
     buf_printf(out, "{\"step\":\"%s\",\"end\":\"%s\",\"undone\":", definition->steps[failure->step].name,
-               failure->stalls ? "STALLED" : "COMPENSATED");
+               failure->cannot_fail ? "COMPLETED" : failure->stalls ? "STALLED" : "COMPENSATED");
     add_names(out, definition, failure->undone, failure->undone_n);
     buf_str(out, ",\"left\":");
     add_names(out, definition, left, list_set(definition, &failure->left, true, left));
@@ -101,13 +109,15 @@ static void print_failure(const struct verify_failure *failure, const struct def
     int left[DEFINITION_STEPS_MAX];
     size_t left_n = list_set(definition, &failure->left, true, left);
     buf_printf(out, "  %-24s ", definition->steps[failure->step].name);
-    if (failure->stalls)
+    if (failure->cannot_fail)
+        buf_str(out, "it cannot fail");
+    else if (failure->stalls)
         buf_str(out, "the saga stalls and needs an operator: the pivot is behind it");
     else if (failure->undone_n)
         print_steps(out, definition, failure->undone, failure->undone_n);
     else
         buf_str(out, "nothing");
-    if (!failure->stalls && left_n) {
+    if (!failure->stalls && !failure->cannot_fail && left_n) {
         buf_str(out, "; in place stays ");
         print_steps(out, definition, left, left_n);
     }

@@ -16,6 +16,8 @@ static void simplify_step(json_t *step, size_t index)
     if (when && !logic_is_constant(when))
         json_object_set_new(step, "when", json_pack("{s:s}", "var", path));
     json_t *bounded = json_object_get(step, "compensation_retry");
+    if (!json_object_get(step, "service"))
+        return;
     json_object_del(step, "input");
     json_object_set_new(step, "retry", json_pack("{s:i}", "max_attempts", 1));
     if (json_object_get(bounded, "max_attempts"))
@@ -50,6 +52,20 @@ static int answerable(const struct position *p, int failing)
     return -1;
 }
 
+/* What ends the step, well or badly. A delay cannot end badly. */
+static struct happening end_of(const struct position *p, int step, bool fails)
+{
+    struct happening h = {.type = EVENT_REPLY, .step = step, .outcome = fails ? OUTCOME_FAILED : OUTCOME_SUCCEEDED};
+    enum step_kind kind = p->saga.definition->steps[step].kind;
+    if (p->steps[step].state == STEP_COMPENSATING)
+        h.kind = KIND_COMPENSATION;
+    if (kind == STEP_DELAYS || (kind == STEP_WAITS && fails))
+        h.type = EVENT_TIMER;
+    else if (kind == STEP_WAITS)
+        h.type = EVENT_SIGNAL;
+    return h;
+}
+
 /* Everybody succeeds, but for the one step that says no. */
 static void follow_failure(const struct definition *definition, int failing, struct verify_failure *out)
 {
@@ -59,13 +75,11 @@ static void follow_failure(const struct definition *definition, int failing, str
     position_start(&p, definition, &(struct step_set){0});
     for (int step; (step = answerable(&p, failing)) >= 0 || is_running(&p, failing);) {
         bool fails = step < 0;
-        struct happening h = {.type = EVENT_REPLY, .step = fails ? failing : step,
-                              .outcome = fails ? OUTCOME_FAILED : OUTCOME_SUCCEEDED};
-        if (p.steps[h.step].state == STEP_COMPENSATING)
-            h.kind = KIND_COMPENSATION;
+        struct happening h = end_of(&p, fails ? failing : step, fails);
         (void)!position_move(&p, &h, &arena, out);
         arena_reset(&arena);
     }
+    out->cannot_fail = p.saga.state == SAGA_COMPLETED;
     out->stalls = p.saga.state == SAGA_STALLED;
     out->left = p.may;
     arena_free(&arena);

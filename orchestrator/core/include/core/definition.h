@@ -34,9 +34,14 @@ struct retry_policy {
     double jitter; /* 0 to 1 */
 };
 
+/* What a step does: it has a participant carry out its action, it waits for a signal, or it lets time pass. */
+enum step_kind { STEP_CALLS, STEP_WAITS, STEP_DELAYS };
+
 struct step_definition {
     const char *name;
-    const char *service;
+    enum step_kind kind;
+    const char *signal;  /* STEP_WAITS: its name; else NULL */
+    const char *service; /* STEP_CALLS; else NULL, as are action and compensation */
     const char *action;
     const char *compensation; /* NULL: there is nothing to undo */
     struct step_set after;       /* it begins when all of these are done */
@@ -44,7 +49,7 @@ struct step_definition {
     struct step_set descendants; /* those that wait for this one, directly or not */
     const json_t *when; /* the step is skipped unless this is true (core/logic.h); NULL: it never is */
     const struct template_node *input;
-    int64_t timeout_ms;
+    int64_t timeout_ms; /* STEP_DELAYS: how long */
     enum on_timeout on_timeout;
     struct retry_policy retry;
     struct retry_policy compensation_retry;

@@ -27,6 +27,7 @@ enum event_type {
     EVENT_REFUSED,    /* the command can never be published */
     EVENT_WITHDRAWN,  /* the command was taken out of the outbox before any relay had it: it was never sent */
     EVENT_CANCEL,
+    EVENT_SIGNAL, /* `step` (machine_signalled) is told `output` */
     EVENT_RETRY,  /* an operator, of a step that holds a stalled saga up: once more */
     EVENT_SUPPLY, /* the same: its `outcome` is known, with its output */
     EVENT_SKIP,   /* the same: without it */
@@ -94,6 +95,8 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
 const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
 /* Why this event, an operator's act, cannot be applied to the saga as it is; NULL: it can. Static. */
 const char *machine_refusal(const struct saga *saga, const struct event *event);
+/* The step that waits for the signal, or will, and has not had it yet; -1: none. */
+int machine_signalled(const struct saga *saga, const char *signal);
 /* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
  * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);

@@ -96,7 +96,7 @@ MUST_CHECK enum submit_result engine_submit(struct engine *engine, struct start 
 enum act_result {
     ACT_APPLIED,
     ACT_NO_SAGA,
-    ACT_NO_STEP,     /* the saga has no such step */
+    ACT_NO_STEP,     /* the saga has no such step, or none that waits for the signal */
     ACT_NOT_NOW,     /* the saga's state does not permit it */
     ACT_UNAVAILABLE, /* not applied: ask again */
 };
@@ -105,13 +105,14 @@ enum act_result {
  * must not block. */
 struct act {
     struct uuid saga_id;
-    enum event_type type; /* EVENT_CANCEL, EVENT_RETRY, EVENT_SUPPLY, EVENT_SKIP */
+    enum event_type type; /* EVENT_CANCEL, EVENT_SIGNAL, EVENT_RETRY, EVENT_SUPPLY, EVENT_SKIP */
     const char *error;    /* EVENT_CANCEL: JSON object {"code", "message"}: why */
+    const char *signal;   /* EVENT_SIGNAL: its name; its value is `output` */
     const char *step;     /* of the others: its name, */
     const char *version;  /* what it was when it was looked at (step_version), */
     const char *why;      /* JSON object of who and why, or NULL */
-    enum outcome outcome; /* EVENT_SUPPLY, with its output: JSON text or NULL */
-    const char *output;
+    enum outcome outcome; /* EVENT_SUPPLY */
+    const char *output;   /* JSON text or NULL */
     size_t output_len;
     void (*done)(struct act *act);
     void *context;

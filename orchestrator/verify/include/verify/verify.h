@@ -16,6 +16,7 @@ struct verify_bounds {
 
 struct verify_failure {
     int step;
+    bool cannot_fail; /* it only lets time pass, or it is never begun */
     bool stalls; /* its failure needs an operator: it is behind the pivot */
     int undone[DEFINITION_STEPS_MAX]; /* steps whose compensation runs, in this order */
     size_t undone_n;
