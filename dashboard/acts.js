@@ -58,6 +58,13 @@ const STEP_ACTS = {
     text: "The step is waived. If its outcome is unknown it is fenced first, so that it cannot happen later; a compensation that failed leaves its effect." },
 };
 
+// What the step waits for is told by whoever knows it.
+function signalAct(saga, step, signalName) {
+  return { title: `Send the signal ${signalName}?`, text: "The step that waits for it succeeds, with this as its output.", keep: "Not yet", verb: "Send it",
+    fields: [{ name: "value", label: "Its value, a JSON object", spellcheck: "false" }], path: `/v1/sagas/${saga.id}/signals/${signalName}`,
+    read: ({ value }) => (value === undefined ? {} : readOutput({ output: value }).output) };
+}
+
 export function sagaActs(saga, signal) {
   if (!saga.actions.includes("cancel")) return [];
   const cancel = { title: "Cancel this saga?", keep: "Keep it running", verb: "Cancel the saga", danger: true, fields: [REASON],
@@ -66,9 +73,11 @@ export function sagaActs(saga, signal) {
   return [h("button", { type: "button", class: "danger", onclick: () => ask(cancel, signal) }, "Cancel…")];
 }
 
-export function stepActs(saga, step, signal) {
+export function stepActs(saga, step, definition, signal) {
   if (!step.actions.length) return null;
   return h("span", { class: "buttons" }, step.actions.map((name) => {
+    if (name === "signal")
+      return h("button", { type: "button", onclick: () => ask(signalAct(saga, step, definition.wait), signal) }, "Send signal…");
     const { title, button, read, ...act } = STEP_ACTS[name];
     const request = { ...act, title: title(step.name), path: `/v1/sagas/${saga.id}/steps/${step.name}/${name}`,
       read: (said) => ({ version: step.version, ...read(said) }) };

@@ -20,14 +20,19 @@ function summary(saga, now) {
   return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
+function whatItDoes(step, definition) {
+  if (definition?.wait) return `waits for the signal ${definition.wait}, at most ${definition.timeout}`;
+  if (definition?.delay) return `lets ${definition.delay} pass`;
+  return `${step.service}: ${definition?.action ?? ""}, ${definition?.compensation ? `undone by ${definition.compensation}` : "nothing to undo"}`;
+}
+
 function stepBox(step, definition, waitsFor, acts) {
   const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
   return h("li", { class: `step ${stateTone(step.state)}` },
     h("strong", {}, step.name),
     h("span", {}, stateMark(step.state), again),
     definition?.pivot && h("small", {}, "the pivot: behind it there is no way back"),
-    h("small", {}, `${step.service}: ${definition?.action ?? ""}`,
-      definition?.compensation ? `, undone by ${definition.compensation}` : ", nothing to undo"),
+    h("small", {}, whatItDoes(step, definition)),
     waitsFor && h("small", {}, `after ${waitsFor}`),
     step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`),
     acts);
@@ -60,7 +65,7 @@ function graph(saga, definition, signal) {
   const { all, before } = stages(definition?.steps ?? saga.steps);
   return h("ol", { class: "graph" }, all.map((names, i) => h("li", {}, h("ol", { class: "stage" },
     names.map((name) => stepBox(steps.get(name), of.get(name), waitText(before.get(name), all[i - 1]),
-      stepActs(saga, steps.get(name), signal)))))));
+      of.get(name) && stepActs(saga, steps.get(name), of.get(name), signal)))))));
 }
 
 // An attempt is from its command to the next that is told of its step.

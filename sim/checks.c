@@ -134,7 +134,7 @@ static void on_action(struct known *known, int step)
     }
     for (size_t i = 0; i < known->definition->steps_n; i++) {
         if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions && !known->facts[i].touched &&
-            !known->facts[i].skipped)
+            !known->facts[i].skipped && known->definition->steps[i].kind == STEP_CALLS)
             violated(2, known, step, "an action took effect before that of a step that it waits for");
     }
 }
@@ -289,6 +289,8 @@ static void on_waived(struct known *known, int step, const struct image *before)
 static void on_step(const struct image *before, const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[P_SAGA].id);
+    if (known && known->definition->steps[after->cells[P_POSITION].n].kind != STEP_CALLS)
+        sim_trace("saga %08x: %s %s", uuid_hash(&known->id), step_name(known, (int)after->cells[P_POSITION].n), after->cells[P_STATE].text);
     if (known && is_state(after, "SKIPPED"))
         known->facts[after->cells[P_POSITION].n].skipped = true;
     if (known && is_state(after, "WAIVED") && !is_state(before, "WAIVED"))
@@ -572,7 +574,8 @@ bool checks_at_rest(void)
 static void check_completed(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (!known->facts[i].touched && (known->facts[i].actions != !known->facts[i].skipped || known->facts[i].compensations))
+        bool calls = known->definition->steps[i].kind == STEP_CALLS && !known->facts[i].skipped;
+        if (!known->facts[i].touched && (known->facts[i].actions != calls || known->facts[i].compensations))
             violated(2, known, (int)i, "a completed saga has a step that did not take effect exactly once");
     }
 }

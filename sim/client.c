@@ -13,6 +13,8 @@
 #define CAUTIOUS 4         /* times slower when much goes wrong */
 #define CANCEL_SHARE 0.1
 #define CANCEL_US 1500000
+#define SIGNAL_US 1000000  /* between signals */
+#define SIGNALS 4          /* to each saga that was accepted; most find nobody who waits */
 
 /* What was asked of an engine; it stays, since the engine may be about to answer. */
 struct asked {
@@ -32,6 +34,8 @@ struct wish {
     bool accepted;
     struct uuid id;
     bool wants_cancel;
+    int signals;
+    int64_t signal_us;
 };
 
 static struct wish *wishes;
@@ -126,8 +130,31 @@ static void hear(struct wish *wish)
     }
 }
 
+static void forget(struct act *act)
+{
+    free(act->context);
+}
+
+/* Whether it is heard or not: the step that waits times out otherwise. */
+static void signal_saga(struct wish *wish)
+{
+    struct process *process;
+    struct engine *engine = world_engine(&process);
+    wish->signals--;
+    wish->signal_us = sim_now_us() + sim_spread(SIGNAL_US);
+    if (!engine)
+        return;
+    struct act *act = mem_alloc(sizeof *act);
+    *act = (struct act){.saga_id = wish->id, .type = EVENT_SIGNAL, .signal = "go", .output = "{\"n\":1}", .output_len = 7, .done = forget,
+                        .context = act};
+    if (!engine_act(engine, act))
+        free(act);
+}
+
 static void attend(struct wish *wish)
 {
+    if (wish->accepted && wish->signals && wish->signal_us <= sim_now_us())
+        signal_saga(wish);
     if (wish->asked && wish->asked->answered)
         hear(wish);
     else if (wish->asked && no_answer_comes(wish->asked))
@@ -137,10 +164,19 @@ static void attend(struct wish *wish)
         begin(wish);
 }
 
+static bool signals_left(void)
+{
+    for (size_t i = 0; i < wishes_n; i++) {
+        if (wishes[i].signals)
+            return true;
+    }
+    return false;
+}
+
 static void *client(void *argument)
 {
     (void)argument;
-    while (open_n) {
+    while (open_n || signals_left()) {
         sim_sleep(LOOK_US);
         for (size_t i = 0; i < wishes_n; i++)
             attend(&wishes[i]);
@@ -160,6 +196,7 @@ void client_start(size_t sagas)
         wish->definition = plan_at(sim_below(plans_n()))->name;
         wish->due_us = at_us += sim_spread(pace_us);
         wish->wants_cancel = sim_chance(CANCEL_SHARE);
+        wish->signals = SIGNALS;
     }
     sim_spawn(NULL, client, NULL);
 }

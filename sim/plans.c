@@ -32,11 +32,17 @@ static void add_after(json_t *step, size_t i)
     json_object_set_new(step, "after", after);
 }
 
-static json_t *make_step(size_t i, bool graph)
+static json_t *make_pause(const char *name)
+{
+    if (sim_chance(0.5))
+        return json_pack("{s:s, s:s, s:s}", "name", name, "wait", "go", "timeout", sim_chance(0.2) ? "300ms" : "1m");
+    return json_pack("{s:s, s:s}", "name", name, "delay", sim_chance(0.5) ? "50ms" : "2s");
+}
+
+static json_t *make_call(const char *name)
 {
     static const char *const timeouts[] = {"400ms", "1s", "3s", "10s"};
-    char name[8], service[8];
-    snprintf(name, sizeof name, "s%zu", i);
+    char service[8];
     snprintf(service, sizeof service, "svc%d", (int)sim_below(SERVICES_N));
     json_t *step = json_pack("{s:s, s:s, s:s, s:s, s:{s:s}, s:s}", "name", name, "service", service, "action", "act",
                              "compensation", "undo", "input", "n", "${input.n}", "timeout", timeouts[sim_below(4)]);
@@ -48,6 +54,14 @@ static json_t *make_step(size_t i, bool graph)
         add_retry(step, "compensation_retry");
     if (sim_chance(0.2))
         json_object_set_new(step, "on_timeout", json_string("compensate"));
+    return step;
+}
+
+static json_t *make_step(size_t i, bool graph, bool pauses)
+{
+    char name[8];
+    snprintf(name, sizeof name, "s%zu", i);
+    json_t *step = pauses && sim_chance(0.12) ? make_pause(name) : make_call(name);
     if (sim_chance(0.15))
         json_object_set_new(step, "when", json_pack("{s:[{s:[{s:s}, i]}, i]}", "==", "%", "var", "input.n", 2, (int)sim_below(2)));
     if (graph)
@@ -60,6 +74,8 @@ static void set_pivot(json_t *source, size_t n)
 {
     json_t *step = json_array_get(json_object_get(source, "steps"), sim_below(n));
     struct problems problems = {0};
+    if (!json_object_get(step, "service"))
+        return;
     json_object_set_new(step, "pivot", json_true());
     json_object_del(step, "on_timeout");
     json_object_del(step, "when");
@@ -78,7 +94,7 @@ static struct definition *make_plan(size_t number, size_t steps_n)
     size_t n = steps_n ? steps_n : 1 + sim_below(STEPS_MAX);
     bool graph = !steps_n && sim_chance(0.5);
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(steps, make_step(i, graph));
+        json_array_append_new(steps, make_step(i, graph, !steps_n));
     json_object_set_new(source, "steps", steps);
     if (sim_chance(0.3))
         json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));

@@ -63,6 +63,11 @@ static void fill_saga(struct saga *saga, const struct store_saga_view *view, con
     }
 }
 
+static bool waits_for_signal(const struct saga *saga, int step)
+{
+    return step >= 0 && saga->definition->steps[step].kind == STEP_WAITS && saga->steps[step].state == STEP_RUNNING;
+}
+
 /* The names of what may be done now: of the saga, or of a step. */
 static void add_actions(struct buf *out, const struct saga *saga, int step)
 {
@@ -70,12 +75,14 @@ static void add_actions(struct buf *out, const struct saga *saga, int step)
         enum event_type type;
         const char *name;
         bool of_step;
-    } acts[] = {{EVENT_CANCEL, "cancel", false}, {EVENT_RETRY, "retry", true}, {EVENT_SUPPLY, "resolve", true}, {EVENT_SKIP, "skip", true}};
+    } acts[] = {{EVENT_CANCEL, "cancel", false}, {EVENT_RETRY, "retry", true}, {EVENT_SUPPLY, "resolve", true}, {EVENT_SKIP, "skip", true},
+              {EVENT_SIGNAL, "signal", true}};
     const char *before = "";
     buf_str(out, ",\"actions\":[");
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
         struct event event = {.type = acts[i].type, .step = step, .outcome = OUTCOME_SUCCEEDED};
-        if (acts[i].of_step != (step >= 0) || machine_refusal(saga, &event))
+        bool deaf = acts[i].type == EVENT_SIGNAL && !waits_for_signal(saga, step);
+        if (acts[i].of_step != (step >= 0) || deaf || machine_refusal(saga, &event))
             continue;
         buf_printf(out, "%s\"%s\"", before, acts[i].name);
         before = ",";

@@ -227,6 +227,19 @@ test("a stalled saga is repaired through the page", async () => {
   await page.waitForSelector("td >> text=an operator: no bows left");
 });
 
+test("a step that waits is told through the page", async () => {
+  await api("/v1/definitions", { name: "approval", steps: [{ name: "approve", wait: "approved", timeout: "1h" }, { name: "pause", delay: "100ms" }] });
+  const saga = await api("/v1/sagas", { definition: "approval" });
+  await open(`/sagas/${saga.id}`);
+  await page.waitForSelector("li.step:has-text('approve') >> text=waits for the signal approved");
+  await page.click("text=Send signal…");
+  await checkAccess("dialog");
+  await page.fill("#value", '{"by":"the boss"}');
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".headline .good");
+  assert.deepEqual((await api(`/v1/sagas/${saga.id}`)).steps[0].output, { by: "the boss" });
+});
+
 async function tile(label) {
   const text = await page.textContent(`.tile:has(dt:has-text("${label}")) dd`);
   return Number(text.replace(/\D/g, ""));

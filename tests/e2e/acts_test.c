@@ -143,6 +143,46 @@ START_TEST(sagactl_repairs_too)
 }
 END_TEST
 
-static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, NULL};
+static void check_signal(const char *saga, const char *name, const char *body, int status)
+{
+    char *path = mem_printf("%s/signals/%s", saga, name);
+    struct answer answer = world_post(&world, path, body);
+    ck_assert_msg(answer.status == status, "%s %s: %d %s", name, body, answer.status, answer.text);
+    answer_free(&answer);
+    free(path);
+}
+
+START_TEST(a_saga_waits_for_a_signal)
+{
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions",
+                                      "{\"name\":\"approval\",\"steps\":[{\"name\":\"first\",\"wait\":\"go\",\"timeout\":\"1h\"},"
+                                      "{\"name\":\"pause\",\"delay\":\"200ms\"},{\"name\":\"second\",\"wait\":\"go\",\"timeout\":\"1h\"},"
+                                      "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
+                                      "\"input\":{\"sku\":\"${steps.second.output.sku}\",\"qty\":1}}]}");
+    ck_assert_int_eq(answer.status, 201);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"approval\"}");
+    char *saga = mem_strdup(answer.location);
+    answer_free(&answer);
+    check_signal(saga, "stop", "{}", 404);
+    check_signal(saga, "go", "[]", 422);
+    check_signal("/v1/sagas/0197c0de-0000-7000-8000-00000000000a", "go", "{}", 404);
+    check_signal(saga, "go", "{}", 200);
+    check_signal(saga, "go", "{\"sku\":\"book\"}", 200); /* before its step's turn */
+    check_signal(saga, "go", "{\"sku\":\"pen\"}", 404);
+    check_end(saga, "COMPLETED");
+    check_signal(saga, "go", "{}", 404);
+    answer = world_get(&world, saga);
+    ck_assert_str_eq(text(json_object_get(step_of(&answer, 2), "output"), "sku"), "book");
+    ck_assert(json_is_null(json_object_get(step_of(&answer, 0), "service")));
+    answer_free(&answer);
+    free(saga);
+    world_close(&world);
+}
+END_TEST
+
+static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_saga_waits_for_a_signal, NULL};
 static const struct suite_case cases[] = {{"acts", tests, 120}};
 SUITE_MAIN("acts", cases)
