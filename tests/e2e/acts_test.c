@@ -173,7 +173,7 @@ START_TEST(a_saga_waits_for_a_signal)
     check_signal(saga, "go", "{\"sku\":\"book\"}", 200); /* before its step's turn */
     check_signal(saga, "go", "{\"sku\":\"pen\"}", 404);
     check_end(saga, "COMPLETED");
-    check_signal(saga, "go", "{}", 404);
+    check_signal(saga, "go", "{}", 409);
     answer = world_get(&world, saga);
     ck_assert_str_eq(text(json_object_get(step_of(&answer, 2), "output"), "sku"), "book");
     ck_assert(json_is_null(json_object_get(step_of(&answer, 0), "service")));

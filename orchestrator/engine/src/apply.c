@@ -212,6 +212,13 @@ static void drop_sagas(struct sagas *sagas)
         saga_release(&sagas->loaded[i]);
 }
 
+static void resolve_signal(struct happening *happening, const struct saga *saga)
+{
+    happening->event.step = machine_signalled(saga, happening->signal);
+    if (happening->event.step < 0)
+        happening->refusal = "no step of the saga waits for this signal, or it has come already";
+}
+
 /* Whether the happening can concern this saga at all; finds its step. */
 static bool resolve(struct happening *happening, const struct saga *saga)
 {
@@ -223,13 +230,14 @@ static bool resolve(struct happening *happening, const struct saga *saga)
     }
     if (happening->step_name)
         happening->event.step = definition_step(saga->definition, happening->step_name);
-    if (happening->signal)
-        happening->event.step = machine_signalled(saga, happening->signal);
-    if (happening->signal && happening->event.step < 0) {
-        happening->refusal = "no step of the saga waits for this signal, or it has come already";
-        return false;
-    }
-    happening->refusal = happening->event.step < 0 ? "the saga has no such step" : machine_refusal(saga, &happening->event);
+    if (happening->signal) /* this may be another try */
+        happening->event.step = 0;
+    if (happening->event.step < 0)
+        happening->refusal = "the saga has no such step";
+    else
+        happening->refusal = machine_refusal(saga, &happening->event);
+    if (!happening->refusal && happening->signal)
+        resolve_signal(happening, saga);
     return !happening->refusal;
 }
 
