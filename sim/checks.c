@@ -256,6 +256,19 @@ static void on_saga(const struct image *before, const struct image *after)
     seen.has_state = true;
 }
 
+/* What an operator did is in the history. */
+static void note_touched(struct known *known, const char *entries)
+{
+    static const char *const acts[] = {"step_waived", "success_supplied", "failure_supplied"};
+    char text[200];
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        for (size_t k = 0; k < sizeof acts / sizeof acts[0]; k++) {
+            snprintf(text, sizeof text, "\"event\":\"%s\",\"step\":\"%s\"", acts[k], step_name(known, (int)i));
+            known->facts[i].touched = known->facts[i].touched || strstr(entries, text);
+        }
+    }
+}
+
 static void on_history(const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[H_SAGA].id);
@@ -269,6 +282,7 @@ static void on_history(const struct image *after, int64_t xid)
     if (known) {
         known->seq = seq;
         known->seq_xid = xid;
+        note_touched(known, after->cells[H_ENTRIES].text);
     }
 }
 
@@ -286,13 +300,20 @@ static void on_waived(struct known *known, int step, const struct image *before)
         known->facts[step].undone = true;
 }
 
+static void on_skipped(struct known *known, int step)
+{
+    if (plan_wants(known->definition, step, known->n))
+        violated(2, known, step, "a step was skipped though its condition holds");
+    known->facts[step].skipped = true;
+}
+
 static void on_step(const struct image *before, const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[P_SAGA].id);
     if (known && known->definition->steps[after->cells[P_POSITION].n].kind != STEP_CALLS)
         sim_trace("saga %08x: %s %s", uuid_hash(&known->id), step_name(known, (int)after->cells[P_POSITION].n), after->cells[P_STATE].text);
     if (known && is_state(after, "SKIPPED"))
-        known->facts[after->cells[P_POSITION].n].skipped = true;
+        on_skipped(known, (int)after->cells[P_POSITION].n);
     if (known && is_state(after, "WAIVED") && !is_state(before, "WAIVED"))
         on_waived(known, (int)after->cells[P_POSITION].n, before);
     if (known && known->seq_xid != xid && known->seq > 1)
@@ -506,12 +527,6 @@ void checks_start(void)
     sim_on_broker(on_append, on_done);
 }
 
-void checks_touched(const struct uuid *saga, const char *step)
-{
-    struct known *known = known_of(saga);
-    known->facts[definition_step(known->definition, step)].touched = true;
-}
-
 /* ---- at rest ---- */
 
 static char unrest[256];
@@ -544,7 +559,7 @@ static const struct image *state_of(const struct known *known)
 static bool is_at_rest(const struct known *known)
 {
     const struct image *image = state_of(known);
-    return known->ended || (strcmp(image->cells[S_STATE].text, "STALLED") == 0 && image->cells[S_WAKE].null);
+    return (known->ended && image->cells[S_WAKE].null) || (strcmp(image->cells[S_STATE].text, "STALLED") == 0 && image->cells[S_WAKE].null);
 }
 
 static bool sagas_at_rest(void)

@@ -53,8 +53,6 @@ static void repair(const struct image *saga, const struct image *step)
     r->act = (struct act){.saga_id = saga->cells[S_ID].id, .type = types[sim_below(4)], .step = r->step, .version = r->version,
                           .why = "{\"by\":\"sim\"}", .outcome = sim_chance(0.5) ? OUTCOME_SUCCEEDED : OUTCOME_FAILED,
                           .output = output, .output_len = sizeof output - 1, .done = on_act, .context = r};
-    if (r->act.type != EVENT_RETRY)
-        checks_touched(&r->act.saga_id, r->step);
     if (!engine_act(engine, &r->act))
         free(r);
 }

@@ -173,8 +173,10 @@ static bool saga_update(struct session *session, const struct args *args, struct
     for (size_t i = 0; i < args->of[0].n; i++) {
         struct row *row = row_find(session, T_SAGA, A(0, i), 1);
         const struct image *seen = NULL;
-        if (!row || !row_lock(session, row, &seen))
-            return !row;
+        if (row && !row_lock(session, row, &seen))
+            return false;
+        if (!seen)
+            continue;
         struct image image = *seen;
         image.cells[S_STATE] = *A(1, i);
         image.cells[S_CANCELLED] = *A(2, i);
@@ -206,8 +208,10 @@ static bool step_update(struct session *session, const struct args *args, struct
         const struct cell key[] = {*A(0, i), *A(1, i)};
         struct row *row = row_find(session, T_STEP, key, 2);
         const struct image *seen = NULL;
-        if (!row || !row_lock(session, row, &seen))
-            return !row;
+        if (row && !row_lock(session, row, &seen))
+            return false;
+        if (!seen)
+            continue;
         struct image image = *seen;
         bool same_command = cell_equal(&image.cells[P_COMMAND], A(7, i));
         for (size_t k = 2; k < 11; k++)
@@ -516,13 +520,31 @@ static size_t *in_key_order(const struct args *args)
     return order;
 }
 
+/* ON CONFLICT DO UPDATE ... WHERE verdict = 'failed' */
+static bool fence_failed(struct session *session, const struct cell *saga, const struct cell *step)
+{
+    const struct cell key[] = {*saga, *step, cell_text("action")};
+    struct row *row = row_find(session, T_INBOX, key, 3);
+    const struct image *seen = NULL;
+    if (!row || !row_lock(session, row, &seen))
+        return !row;
+    if (!seen || !is_text(&seen->cells[I_VERDICT], "failed"))
+        return true;
+    struct image image = *seen;
+    image.cells[I_ROUND] = cell_int(INT32_MAX);
+    image.cells[I_VERDICT] = cell_text("refused");
+    row_write(session, row, image.cells);
+    return true;
+}
+
 static bool inbox_fence(struct session *session, const struct args *args, struct pg_rows *rows)
 {
     (void)rows;
     size_t *order = in_key_order(args);
     bool ok = true;
     for (size_t i = 0; i < args->of[1].n && ok; i++)
-        ok = put_inbox(session, A(1, order[i]), A(2, order[i]), "action", INT32_MAX, "refused");
+        ok = put_inbox(session, A(1, order[i]), A(2, order[i]), "action", INT32_MAX, "refused") &&
+             fence_failed(session, A(1, order[i]), A(2, order[i]));
     free(order);
     return ok;
 }
@@ -572,8 +594,10 @@ static bool inbox_record(struct session *session, const struct args *args, struc
     for (size_t i = 0; i < args->of[1].n; i++) {
         struct row *row = inbox_row(session, args, i);
         const struct image *seen = NULL;
-        if (!row || !row_lock(session, row, &seen))
-            return !row;
+        if (row && !row_lock(session, row, &seen))
+            return false;
+        if (!seen)
+            continue;
         struct image image = *seen;
         image.cells[I_ROUND] = *A(4, i);
         image.cells[I_VERDICT] = *A(5, i);
@@ -671,7 +695,7 @@ const struct model sim_models[] = {
     {"settle_sent", 0x6d029f43, settle_sent},
     {"settle_unsent", 0x109ca293, settle_unsent},
     {"settle_doubtful", 0xfc26574f, settle_doubtful},
-    {"inbox_fence", 0xb08e9b76, inbox_fence},
+    {"inbox_fence", 0xe3344ce1, inbox_fence},
     {"inbox_insert", 0x44c5e5ba, inbox_insert},
     {"inbox_read", 0x22852960, inbox_read},
     {"inbox_record", 0x239b0f4e, inbox_record},

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "broker.h"
 #include "postgres.h"
@@ -65,14 +64,6 @@ static bool take_effect(struct worker_call *call, const char *kind)
     return ok;
 }
 
-/* What a service thinks of a step is decided once, however often it is asked. */
-static bool by_nature(const struct worker_call *call, const char *what, double share)
-{
-    uint64_t hash = hash_bytes(call->saga_id.bytes, sizeof call->saga_id.bytes, hash_bytes(what, strlen(what), 1));
-    hash = hash_bytes(call->step, strlen(call->step), hash);
-    return (double)(hash >> 11) * 0x1p-53 < share;
-}
-
 static bool passing_fault(void)
 {
     if (!calm && sim_chance(weather->slow_share))
@@ -89,7 +80,7 @@ static enum worker_outcome act(struct worker_call *call)
         return WORKER_DATABASE;
     if (again)
         return worker_again(call, 0, "busy", "not now, after all");
-    if (by_nature(call, "refuse", weather->refuse_share))
+    if (sim_chance(weather->refuse_share)) /* in a later round it may be another answer */
         return worker_fail(call, "no", "not this one");
     worker_output(call, json_pack("{s:i}", "n", call->attempt));
     return WORKER_SUCCEEDED;
@@ -101,7 +92,7 @@ static enum worker_outcome undo(struct worker_call *call)
         return worker_again(call, 0, "busy", "not now");
     if (!take_effect(call, "compensation"))
         return WORKER_DATABASE;
-    if (by_nature(call, "stay", weather->undo_fails_share))
+    if (sim_chance(weather->undo_fails_share))
         return worker_fail(call, "no", "it cannot be undone");
     return WORKER_SUCCEEDED;
 }

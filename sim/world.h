@@ -59,8 +59,6 @@ void operator_start(void);
 /* ---- the checks (checks.c) ---- */
 
 void checks_start(void);
-/* An operator has skipped the step or supplied its result: what became of it is his word. */
-void checks_touched(const struct uuid *saga, const char *step);
 /* Whether every saga has come to rest and nothing is on its way. */
 bool checks_at_rest(void);
 /* What must hold at the end. */

@@ -38,6 +38,21 @@ static const char *order_invariant(const struct saga *saga, size_t step)
     return NULL;
 }
 
+/* It goes on by itself, or it needs an operator who can do something about it, or it has ended. */
+static const char *life_invariant(const struct saga *saga)
+{
+    bool flies = false, held_up = false, backward = saga_is_backward(saga);
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        flies = flies || in_flight(saga->steps[i].state);
+        held_up = held_up || holds_up(saga->steps[i].state, backward);
+    }
+    if (saga_ended(saga->state))
+        return saga->wake_ms ? "a saga that has ended will be woken" : flies ? "a saga that has ended has a step in flight" : NULL;
+    if (saga->state == SAGA_STALLED)
+        return held_up ? NULL : "a stalled saga has no step that an operator could repair";
+    return flies ? NULL : "a saga under way has no step in flight";
+}
+
 const char *machine_invariant(const struct saga *saga)
 {
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
@@ -47,5 +62,5 @@ const char *machine_invariant(const struct saga *saga)
         if (fault)
             return fault;
     }
-    return NULL;
+    return life_invariant(saga);
 }

@@ -112,7 +112,7 @@ static void apply_deadline(struct move *m)
     const char *detail = error_json(m->effects->arena, "deadline_passed", "the saga did not end before its deadline");
     if (!saga_is_bound(saga))
         turn(m, detail);
-    else if (saga->wake_ms <= saga->deadline_ms)
+    else if (saga->wake_ms && saga->wake_ms <= saga->deadline_ms)
         record(m, "deadline_passed", -1, 0, detail);
 }
 
@@ -242,8 +242,8 @@ static void set_wake(struct move *m)
     int64_t due = next_due(saga, m->now_ms);
     if (m->event->type == EVENT_START)
         due = earliest(due, earliest_timeout(saga->definition, m->now_ms));
-    bool exact = m->event->type == EVENT_TIMER || saga_ended(saga->state);
-    int64_t wake = exact ? due : earliest(due, saga->wake_ms);
+    bool exact = m->event->type == EVENT_TIMER;
+    int64_t wake = saga_ended(saga->state) ? 0 : exact ? due : earliest(due, saga->wake_ms);
     if (wake == saga->wake_ms)
         return;
     saga->wake_ms = wake;

@@ -6,12 +6,14 @@
 #include "task.h"
 
 /* clang-format off */
+/* A recorded `failed` would be reopened by a higher round, so it becomes a fence as well. */
 static const struct pg_statement inbox_fence = {
     "inbox_fence",
     "INSERT INTO inbox (namespace, saga_id, step, kind, round, verdict)"
     " SELECT namespace, saga_id, step, 'action', 2147483647, 'refused'"
     " FROM unnest($1::text[], $2::uuid[], $3::text[]) AS t(namespace, saga_id, step)"
-    " ORDER BY namespace, saga_id, step ON CONFLICT DO NOTHING"};
+    " ORDER BY namespace, saga_id, step ON CONFLICT (namespace, saga_id, step, kind)"
+    " DO UPDATE SET round = excluded.round, verdict = excluded.verdict WHERE inbox.verdict = 'failed'"};
 static const struct pg_statement inbox_insert = {
     "inbox_insert",
     "INSERT INTO inbox (namespace, saga_id, step, kind, round)"
