@@ -32,9 +32,9 @@ static void add_after(json_t *step, size_t i)
     json_object_set_new(step, "after", after);
 }
 
-static json_t *make_pause(const char *name)
+static json_t *make_pause(const char *name, bool may_wait)
 {
-    if (sim_chance(0.5))
+    if (may_wait)
         return json_pack("{s:s, s:s, s:s}", "name", name, "wait", "go", "timeout", sim_chance(0.2) ? "300ms" : "1m");
     return json_pack("{s:s, s:s}", "name", name, "delay", sim_chance(0.5) ? "50ms" : "2s");
 }
@@ -57,11 +57,12 @@ static json_t *make_call(const char *name)
     return step;
 }
 
-static json_t *make_step(size_t i, bool graph, bool pauses)
+/* One of the steps at most waits: a signal is waited for once. */
+static json_t *make_step(size_t i, bool graph, bool pauses, size_t waiter)
 {
     char name[8];
     snprintf(name, sizeof name, "s%zu", i);
-    json_t *step = pauses && sim_chance(0.12) ? make_pause(name) : make_call(name);
+    json_t *step = pauses && sim_chance(i == waiter ? 0.3 : 0.08) ? make_pause(name, i == waiter) : make_call(name);
     if (sim_chance(0.15))
         json_object_set_new(step, "when", json_pack("{s:[{s:[{s:s}, i]}, i]}", "==", "%", "var", "input.n", 2, (int)sim_below(2)));
     if (graph)
@@ -93,8 +94,9 @@ static struct definition *make_plan(size_t number, size_t steps_n)
     json_t *steps = json_array(), *source = json_pack("{s:s}", "name", name);
     size_t n = steps_n ? steps_n : 1 + sim_below(STEPS_MAX);
     bool graph = !steps_n && sim_chance(0.5);
+    size_t waiter = sim_below(n);
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(steps, make_step(i, graph, !steps_n));
+        json_array_append_new(steps, make_step(i, graph, !steps_n, waiter));
     json_object_set_new(source, "steps", steps);
     if (sim_chance(0.3))
         json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));

@@ -158,7 +158,7 @@ START_TEST(a_saga_waits_for_a_signal)
     world_start_all(&world);
     struct answer answer = world_post(&world, "/v1/definitions",
                                       "{\"name\":\"approval\",\"steps\":[{\"name\":\"first\",\"wait\":\"go\",\"timeout\":\"1h\"},"
-                                      "{\"name\":\"pause\",\"delay\":\"200ms\"},{\"name\":\"second\",\"wait\":\"go\",\"timeout\":\"1h\"},"
+                                      "{\"name\":\"pause\",\"delay\":\"200ms\"},{\"name\":\"second\",\"wait\":\"ready\",\"timeout\":\"1h\"},"
                                       "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
                                       "\"input\":{\"sku\":\"${steps.second.output.sku}\",\"qty\":1}}]}");
     ck_assert_int_eq(answer.status, 201);
@@ -170,8 +170,9 @@ START_TEST(a_saga_waits_for_a_signal)
     check_signal(saga, "go", "[]", 422);
     check_signal("/v1/sagas/0197c0de-0000-7000-8000-00000000000a", "go", "{}", 404);
     check_signal(saga, "go", "{}", 200);
-    check_signal(saga, "go", "{\"sku\":\"book\"}", 200); /* before its step's turn */
-    check_signal(saga, "go", "{\"sku\":\"pen\"}", 404);
+    check_signal(saga, "go", "{}", 404); /* told twice */
+    check_signal(saga, "ready", "{\"sku\":\"book\"}", 200); /* before its step's turn */
+    check_signal(saga, "ready", "{\"sku\":\"pen\"}", 404);
     check_end(saga, "COMPLETED");
     check_signal(saga, "go", "{}", 409);
     answer = world_get(&world, saga);

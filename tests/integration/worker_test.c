@@ -210,6 +210,23 @@ START_TEST(a_compensation_that_comes_first_fences_the_action)
 }
 END_TEST
 
+START_TEST(a_compensation_fences_what_was_refused_against_later_rounds)
+{
+    open_world();
+    struct uuid saga = uuid_v7();
+    struct wire_command charge = charge_of(saga, "{\"account\":\"nobody\",\"amount\":500}"), again = charge_of(saga, good),
+                        refund = refund_of(saga, "null");
+    ck_assert_str_eq(ask(&charge).outcome, "failed");
+    ck_assert_str_eq(ask(&refund).outcome, "succeeded");
+    again.about.round = 2; /* it was sent before the compensation, and comes late */
+    struct wire_reply late = ask(&again);
+    ck_assert_str_eq(late.outcome, "failed");
+    ck_assert_ptr_nonnull(strstr(late.error, "\"refused\""));
+    ck_assert_int_eq(charges(), 0);
+    close_world();
+}
+END_TEST
+
 START_TEST(refusals_have_reasons_and_are_recorded)
 {
     static const struct {
@@ -359,6 +376,7 @@ END_TEST
 static const TTest **const tests[] = {
     &a_repeated_command_takes_effect_once_and_is_answered_alike,
     &a_compensation_that_comes_first_fences_the_action,
+    &a_compensation_fences_what_was_refused_against_later_rounds,
     &refusals_have_reasons_and_are_recorded,
     &a_passing_fault_leaves_no_record,
     &a_higher_round_reopens_only_a_refusal,

@@ -70,6 +70,7 @@ static const struct {
     {"{\"==\":[1,1.0]}", "true"},
     {"{\"===\":[1,1.0]}", "true"},
     {"{\"===\":[1,\"1\"]}", "false"},
+    {"{\"===\":[[1],[1]]}", "false"},
     {"{\"!=\":[1,2]}", "true"},
     {"{\"!=\":[1,\"1\"]}", "false"},
     {"{\"!==\":[1,\"1\"]}", "true"},
@@ -187,6 +188,33 @@ START_TEST(a_rule_ends_however_deep_its_loops_are)
 }
 END_TEST
 
+static void check_too_large(const char *text)
+{
+    json_t *rule = read_json(text), *values = read_json(data);
+    struct err err = {0};
+    bool holds;
+    ck_assert_msg(!logic_is_true(rule, &known, lookup, values, &holds, &err), "%s", text);
+    ck_assert_str_eq(err.code, "too_large");
+    json_decref(rule);
+    json_decref(values);
+}
+
+START_TEST(what_a_rule_makes_is_bounded)
+{
+    struct buf text = buf_new(200000);
+    const char *numbers = "[0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9]";
+    buf_printf(&text, "{\"reduce\":[%s,{\"merge\":[{\"var\":\"accumulator\"},{\"var\":\"accumulator\"}]},[1]]}", numbers); /* doubles each time */
+    check_too_large(buf_text(&text));
+    buf_reset(&text);
+    buf_printf(&text, "{\"reduce\":[%s,{\"cat\":[{\"var\":\"accumulator\"},{\"var\":\"accumulator\"}]},\"x\"]}", numbers);
+    check_too_large(buf_text(&text));
+    buf_reset(&text);
+    buf_printf(&text, "{\"cat\":{\"reduce\":[%s,[{\"var\":\"accumulator\"},{\"var\":\"accumulator\"}],\"x\"]}}", numbers); /* shared, not copied */
+    check_too_large(buf_text(&text));
+    buf_free(&text);
+}
+END_TEST
+
 START_TEST(a_rule_that_looks_at_nothing_is_constant)
 {
     static const char *const constant[] = {"true", "{\"==\":[1,1]}", "{\"and\":[true,{\"!\":false}]}"};
@@ -205,6 +233,7 @@ static const TTest **const tests[] = {
     &every_operation_gives_what_jsonlogic_says,
     &a_rule_that_makes_no_sense_is_refused_at_its_place,
     &a_rule_ends_however_deep_its_loops_are,
+    &what_a_rule_makes_is_bounded,
     &a_rule_that_looks_at_nothing_is_constant,
     NULL,
 };

@@ -156,7 +156,9 @@ static void read_when(struct reader *r, const json_t *step, size_t index, const 
     if (!when)
         return;
     pointer_member(pointer, "when", at);
-    if ((int)index == r->definition->pivot)
+    if (json_is_null(when))
+        problem_add(r->problems, at, "a condition that is null never holds: leave it out");
+    else if ((int)index == r->definition->pivot)
         problem_add(r->problems, at, "a pivot is always sent: it has no condition");
     else if (logic_check(when, names, at, r->problems))
         r->definition->steps[index].when = when;
@@ -242,6 +244,17 @@ static void read_wait(struct reader *r, json_t *step, const char *pointer, struc
         problem_add(r->problems, pointer_member(pointer, "timeout", at), "missing: say how long the signal may take");
 }
 
+/* A signal that is told twice, because an answer was lost, must not reach two steps. */
+static void check_signal(struct reader *r, size_t index, const char *pointer)
+{
+    const struct step_definition *steps = r->definition->steps;
+    char at[POINTER_MAX];
+    for (size_t i = 0; i < index && steps[index].signal; i++) {
+        if (steps[i].signal && strcmp(steps[i].signal, steps[index].signal) == 0)
+            problem_add(r->problems, pointer_member(pointer, "wait", at), "step %zu waits for this signal already", i);
+    }
+}
+
 static void read_delay(struct reader *r, json_t *step, const char *pointer, struct step_definition *out)
 {
     static const char *const known[] = {"name", "delay", "after", "when", NULL};
@@ -266,6 +279,7 @@ static void read_step(struct reader *r, json_t *step, size_t index)
         read_delay(r, step, pointer, out);
     else
         read_call(r, step, pointer, index);
+    check_signal(r, index, pointer);
     check_unique(r, index, pointer);
 }
 

@@ -68,13 +68,21 @@ static bool is_operation(const json_t *rule, const char **name, const json_t **a
     return true;
 }
 
+bool rule_pay(const struct scope *scope, size_t steps)
+{
+    if (steps < (size_t)*scope->steps_left)
+        *scope->steps_left -= (int)steps;
+    else
+        *scope->steps_left = 0;
+    return *scope->steps_left > 0;
+}
+
 json_t *rule_value(const json_t *rule, const struct scope *scope)
 {
     const char *name;
     const json_t *arguments;
-    if (*scope->steps_left <= 0)
+    if (!rule_pay(scope, 1))
         return json_null();
-    --*scope->steps_left;
     if (json_is_array(rule))
         return operation_values(rule, scope);
     if (!is_operation(rule, &name, &arguments))
@@ -91,7 +99,7 @@ json_t *logic_value(const json_t *rule, const struct template_names *names, temp
     if (steps_left > 0)
         return value;
     json_decref(value);
-    err_set_code(err, ERR_REFUSED, "too_large", "the condition takes more than %d steps", LOGIC_STEPS_MAX);
+    err_set_code(err, ERR_REFUSED, "too_large", "the condition takes more than %d steps, or makes too large a text", LOGIC_STEPS_MAX);
     return NULL;
 }
 

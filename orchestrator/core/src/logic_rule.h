@@ -18,6 +18,8 @@ struct scope {
 /* ---- rules (logic.c) ---- */
 
 json_t *rule_value(const json_t *rule, const struct scope *scope);
+/* Pays for work; false when the budget is used up, and then the value does not matter any more. */
+bool rule_pay(const struct scope *scope, size_t steps);
 /* The value at a path of the data, borrowed; NULL: none. */
 const json_t *rule_data(const struct scope *scope, const char *path);
 

@@ -39,6 +39,8 @@ bool value_is_true(const json_t *value)
 /* As JavaScript's String(). */
 static void add_text(struct buf *out, const json_t *value)
 {
+    if (out->failed)
+        return;
     switch (json_typeof(value)) {
     case JSON_STRING: buf_str(out, json_string_value(value)); return;
     case JSON_ARRAY:
@@ -66,7 +68,7 @@ static double to_number(const json_t *value)
     case JSON_OBJECT: return NAN;
     default: break;
     }
-    struct buf text = buf_new(TEXT_MAX);
+    struct buf text = buf_new(TEXT_MAX); /* what is longer is no number */
     add_text(&text, value);
     char *end;
     const char *begin = buf_text(&text);
@@ -83,11 +85,12 @@ static bool same_type(const json_t *a, const json_t *b)
     return json_typeof(a) == json_typeof(b) || (json_is_number(a) && json_is_number(b)) || (json_is_boolean(a) && json_is_boolean(b));
 }
 
+/* Arrays and objects are equal to nothing, as in JavaScript, where two of them are never the same one. */
 static bool strictly_equal(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b))
         return json_number_value(a) == json_number_value(b);
-    return same_type(a, b) && json_equal(a, b);
+    return json_typeof(a) == json_typeof(b) && !json_is_array(a) && !json_is_object(a) && json_equal(a, b);
 }
 
 static bool loosely_equal(const json_t *a, const json_t *b)
@@ -394,8 +397,9 @@ static json_t *op_modulo(const json_t *arguments, const struct scope *scope)
 
 /* ---- texts and arrays ---- */
 
-static json_t *text_value(struct buf *text)
+static json_t *text_value(struct buf *text, const struct scope *scope)
 {
+    rule_pay(scope, text->failed ? LOGIC_STEPS_MAX : text->len / 16);
     json_t *value = text->failed ? json_null() : json_stringn(buf_text(text), text->len);
     buf_free(text);
     return value ? value : json_null();
@@ -408,7 +412,7 @@ static json_t *op_cat(const json_t *arguments, const struct scope *scope)
     for (size_t i = 0; i < json_array_size(values); i++)
         add_text(&text, json_array_get(values, i));
     json_decref(values);
-    return text_value(&text);
+    return text_value(&text, scope);
 }
 
 /* Where the nth character of a UTF-8 text begins. */
@@ -445,6 +449,8 @@ static json_t *op_substr(const json_t *arguments, const struct scope *scope)
     struct buf whole = buf_new(TEXT_MAX), part = buf_new(TEXT_MAX);
     if (json_array_size(values))
         add_text(&whole, json_array_get(values, 0));
+    if (whole.failed)
+        rule_pay(scope, LOGIC_STEPS_MAX);
     long n = length_of(buf_text(&whole));
     double start = json_array_size(values) > 1 ? to_number(json_array_get(values, 1)) : 0;
     long from = clamp(start < 0 ? (double)n + start : start, n);
@@ -455,7 +461,7 @@ static json_t *op_substr(const json_t *arguments, const struct scope *scope)
         buf_add(&part, buf_text(&whole) + first, last - first);
     buf_free(&whole);
     json_decref(values);
-    return text_value(&part);
+    return text_value(&part, scope);
 }
 
 static json_t *op_in(const json_t *arguments, const struct scope *scope)
@@ -465,10 +471,11 @@ static json_t *op_in(const json_t *arguments, const struct scope *scope)
     if (json_is_string(hay)) {
         struct buf text = buf_new(TEXT_MAX);
         add_text(&text, needle);
+        rule_pay(scope, text.failed ? LOGIC_STEPS_MAX : json_string_length(hay) / 16);
         found = !text.failed && strstr(json_string_value(hay), buf_text(&text)) != NULL;
         buf_free(&text);
     }
-    for (size_t i = 0; !found && i < json_array_size(hay); i++)
+    for (size_t i = 0; !found && i < json_array_size(hay) && rule_pay(scope, 1); i++)
         found = strictly_equal(needle, json_array_get(hay, i));
     json_decref(needle);
     json_decref(hay);
@@ -480,9 +487,9 @@ static json_t *op_merge(const json_t *arguments, const struct scope *scope)
     json_t *values = operation_values(arguments, scope), *merged = json_array();
     for (size_t i = 0; i < json_array_size(values); i++) {
         json_t *value = json_array_get(values, i);
-        if (json_is_array(value))
+        if (json_is_array(value) && rule_pay(scope, json_array_size(value)))
             json_array_extend(merged, value);
-        else
+        else if (!json_is_array(value))
             json_array_append(merged, value);
     }
     json_decref(values);
@@ -499,7 +506,7 @@ static json_t *of_element(const json_t *arguments, size_t i, const struct scope 
 static json_t *op_map(const json_t *arguments, const struct scope *scope)
 {
     json_t *values = argument(arguments, 0, scope), *mapped = json_array();
-    for (size_t i = 0; i < json_array_size(values); i++)
+    for (size_t i = 0; i < json_array_size(values) && rule_pay(scope, 1); i++)
         json_array_append_new(mapped, of_element(arguments, 1, scope, json_array_get(values, i)));
     json_decref(values);
     return mapped;
@@ -516,7 +523,7 @@ static bool holds_for(const json_t *arguments, const struct scope *scope, const 
 static json_t *op_filter(const json_t *arguments, const struct scope *scope)
 {
     json_t *values = argument(arguments, 0, scope), *kept = json_array();
-    for (size_t i = 0; i < json_array_size(values); i++) {
+    for (size_t i = 0; i < json_array_size(values) && rule_pay(scope, 1); i++) {
         if (holds_for(arguments, scope, json_array_get(values, i)))
             json_array_append(kept, json_array_get(values, i));
     }
@@ -527,7 +534,7 @@ static json_t *op_filter(const json_t *arguments, const struct scope *scope)
 static json_t *op_reduce(const json_t *arguments, const struct scope *scope)
 {
     json_t *values = argument(arguments, 0, scope), *result = argument(arguments, 2, scope);
-    for (size_t i = 0; i < json_array_size(values); i++) {
+    for (size_t i = 0; i < json_array_size(values) && rule_pay(scope, 1); i++) {
         json_t *both = json_pack("{s:O, s:o}", "current", json_array_get(values, i), "accumulator", result);
         result = of_element(arguments, 1, scope, both);
         json_decref(both);
@@ -541,7 +548,7 @@ static void count_holding(const json_t *arguments, const struct scope *scope, si
     json_t *values = argument(arguments, 0, scope);
     *holding = 0;
     *n = json_array_size(values);
-    for (size_t i = 0; i < *n; i++)
+    for (size_t i = 0; i < *n && rule_pay(scope, 1); i++)
         *holding += holds_for(arguments, scope, json_array_get(values, i));
     json_decref(values);
 }

@@ -1,5 +1,6 @@
-/* Conditions in JsonLogic (https://jsonlogic.com): rules that are data, that look at data, and that always end, since all
- * they can repeat is to walk an array. A rule is checked when a definition is read and evaluated as it stands. Types are
+/* Conditions in JsonLogic (https://jsonlogic.com): rules that are data and look at data. They always end, since all they can
+ * repeat is to walk an array, and what they make is bounded: each rule, each element that is copied and each 16 bytes of text
+ * cost a step. A rule is checked when a definition is read and evaluated as it stands. Types are
  * converted as JavaScript does; what JavaScript calls NaN or infinite is null. Any thread. */
 #ifndef CORE_LOGIC_H
 #define CORE_LOGIC_H
@@ -12,8 +13,8 @@ bool logic_check(const json_t *rule, const struct template_names *names, const c
 /* Whether the rule looks at any data: what does not always gives the same. */
 bool logic_is_constant(const json_t *rule);
 /* Whether the rule's value is true in JsonLogic's sense. `names` and `lookup` as for templates. False with ERR_REFUSED when it
- * takes more steps than LOGIC_STEPS_MAX. */
-#define LOGIC_STEPS_MAX 100000
+ * takes more than LOGIC_STEPS_MAX steps, or makes a text larger than 64 KB. */
+#define LOGIC_STEPS_MAX 20000
 MUST_CHECK bool logic_is_true(const json_t *rule, const struct template_names *names, template_lookup *lookup, void *context,
                               bool *is_true, struct err *err);
 /* The rule's value; the caller drops the reference. NULL with ERR_REFUSED as above. */
