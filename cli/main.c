@@ -1,6 +1,7 @@
 /* sagactl: the operator's and developer's command line over the REST API. Exit status: 0 done, 1 the API said no or a
  * saga that was waited for did not complete, 2 wrong usage, 3 no answer. */
 #include <ctype.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct options {
     const char *wait_for;
     const char *reason;
     const char *by;
+    const char *seen;
     const char *outcome;
     const char *output;
     int version;
@@ -46,6 +48,7 @@ static const struct conf_option options[] = {
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
     {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, retry, resolve, skip: why, for the history", 0, 0},
     {"by", CONF_STRING, offsetof(struct options, by), NULL, "NAME", "retry, resolve, skip: who, for the history (default: $USER)", 0, 0},
+    {"seen", CONF_STRING, offsetof(struct options, seen), NULL, "VERSION", "retry, resolve, skip: only if the step is still as get has shown it", 0, 0},
     {"outcome", CONF_STRING, offsetof(struct options, outcome), "succeeded", "WORD", "resolve: succeeded, or failed for a pivot", 0, 0},
     {"output", CONF_STRING, offsetof(struct options, output), NULL, "JSON", "resolve: the step's output; @FILE reads it", 0, 0},
     {"json", CONF_FLAG, offsetof(struct options, json), NULL, NULL, "prints the API's answer as it is", 0, 0},
@@ -159,6 +162,8 @@ static void print_saga(const json_t *saga)
             printf(" attempt %lld", (long long)attempt);
         if (json_is_object(error))
             printf(" %s: %s", text(error, "code"), text(error, "message"));
+        if (json_array_size(json_object_get(step, "actions")))
+            printf(" [%s]", text(step, "version"));
         printf("\n");
     }
 }
@@ -221,7 +226,7 @@ static int report(const struct options *o, const struct definition *definition)
 {
     struct verification verification;
     struct buf text = buf_new(REPORT_MAX);
-    bool good = verify(definition, &(struct verify_bounds){(size_t)o->states}, &verification) && !verification.violation;
+    bool good = verify(definition, &(struct verify_bounds){(size_t)o->states, SIZE_MAX}, &verification) && !verification.violation;
     if (o->json)
         verify_write(&verification, definition, &text);
     else
@@ -346,7 +351,7 @@ static int run_signal(const struct options *o, const char *id, const char *name)
     return status;
 }
 
-/* The step's version as the API shows it now: whoever changes the step in between wins. */
+/* The step's version as the API shows it now, where --seen does not say which one was looked at. */
 static char *look_up_version(const struct options *o, const char *id, const char *step)
 {
     struct err err;
@@ -393,7 +398,7 @@ static json_t *act_body(const struct options *o, const char *act, const char *ve
 
 static int run_act(const struct options *o, const char *act, const char *id, const char *step)
 {
-    char *version = look_up_version(o, id, step);
+    char *version = o->seen ? mem_strdup(o->seen) : look_up_version(o, id, step);
     json_t *body = version ? act_body(o, act, version) : NULL;
     char *path = mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act);
     int status = body ? call_and_print(o, "POST", path, body, print_saga, NULL) : EXIT_NO;

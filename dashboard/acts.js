@@ -52,10 +52,10 @@ const STEP_ACTS = {
     fields: [{ name: "outcome", label: "What became of it", options: ["succeeded", "failed"] },
       { name: "output", label: "Its output, as JSON", spellcheck: "false" }, REASON],
     title: (step) => `What became of ${step}?`,
-    text: "The saga goes on as if the service had said it. A failure can be said of a pivot of unknown outcome only: it is fenced, and the saga turns back." },
+    text: "The saga goes on as if the service had said it. A failure can be said of a pivot of unknown outcome only: its compensation fences it, and the saga turns back." },
   skip: { button: "Skip…", verb: "Go on without it", keep: "Leave it", danger: true, fields: [{ ...REASON, required: true }], read: (said) => said,
     title: (step) => `Go on without ${step}?`,
-    text: "The step is waived. If its outcome is unknown it is fenced first, so that it cannot happen later; a compensation that failed leaves its effect." },
+    text: "The step is waived. If its outcome is unknown its compensation, where it has one, fences it first, so that it cannot happen later; a compensation that failed leaves its effect." },
 };
 
 // What the step waits for is told by whoever knows it.

@@ -7,8 +7,8 @@
 #define LIST_DEFAULT 50
 #define LIST_MAX 500
 #define ANSWER_MAX (16u * 1024 * 1024)
-#define STATES_AT_ONCE 5000 /* looked at when a definition is stored: a fraction of a second */
-#define STATES_MAX 2000000
+/* When a definition is stored a short look must do; a reader's thread is busy with the long one for some seconds. */
+static const struct verify_bounds short_look = {5000, 20000}, long_look = {300000, 2000000};
 
 static void answer_put(struct call *call, const struct definition *definition, int version, bool created,
                        const struct verification *verification)
@@ -52,7 +52,7 @@ void definitions_put(struct call *call)
         call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
         return;
     }
-    if (verify(definition, &(struct verify_bounds){STATES_AT_ONCE}, &verification) && !verification.violation)
+    if (verify(definition, &short_look, &verification) && !verification.violation)
         store(call, definition, &verification);
     else
         call_problem(call, 500, "invariant", "A saga of this definition would break an invariant",
@@ -77,7 +77,7 @@ void definitions_verify(struct call *call)
         call_database_problem(call, &err);
         return;
     }
-    bool ok = verify(definition, &(struct verify_bounds){STATES_MAX}, &verification);
+    bool ok = verify(definition, &long_look, &verification);
     struct buf body = buf_new(ANSWER_MAX);
     verify_write(&verification, definition, &body);
     verify_free(&verification);

@@ -68,8 +68,8 @@ static void write_attention(struct call *call, const struct overview *o, struct 
     buf_str(body, "\"attention\":[");
     if (g->stalled)
         add_attention(&attention, "sagas-stalled",
-                      arena_printf(&call->arena, g->stalled == 1 ? "1 saga is stalled: a compensation failed for good"
-                                                                 : "%" PRId64 " sagas are stalled: a compensation failed for good", g->stalled));
+                      arena_printf(&call->arena, g->stalled == 1 ? "1 saga is stalled and needs an operator"
+                                                                 : "%" PRId64 " sagas are stalled and need an operator", g->stalled));
     if (g->outbox_oldest_ms > OUTBOX_LATE_MS)
         add_attention(&attention, "outbox-waits", "Messages wait in the outbox for more than 10 s to go to Kafka");
     for (size_t i = 0; i < o->processes_n; i++)

@@ -1,6 +1,7 @@
 /* Examples in documents and in examples/ are read and gone through by the verifier; those that are said to be refused are refused
  * there. A block begins with ```json or ```json refused POINTER. */
 #include <dirent.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ static void check_good(const char *text, size_t len)
     struct verification v;
     struct definition *definition = read_text(text, len, &problems);
     ck_assert_msg(definition != NULL, "%s %s in %.*s", problems.items[0].pointer, problems.items[0].detail, (int)len, text);
-    ck_assert(verify(definition, &(struct verify_bounds){STATES_MAX}, &v));
+    ck_assert(verify(definition, &(struct verify_bounds){STATES_MAX, SIZE_MAX}, &v));
     ck_assert_msg(v.complete && !v.violation, "%s: %s", definition->name, v.violation ? v.violation : "not complete");
     verify_free(&v);
     definition_free(definition);

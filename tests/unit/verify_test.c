@@ -1,5 +1,6 @@
 /* The verifier: what it says of definitions; and that it finds a core that is broken. In the second program of this file the
  * linker puts a wrong table of transitions in the core's place. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static void check_report(const char *text, bool complete, size_t states_max, con
     struct verification v;
     struct definition *definition = read_definition(text);
     struct buf report = buf_new(100000), json = buf_new(100000);
-    ck_assert(verify(definition, &(struct verify_bounds){states_max}, &v));
+    ck_assert(verify(definition, &(struct verify_bounds){states_max, SIZE_MAX}, &v));
     verify_print(&v, definition, &report);
     verify_write(&v, definition, &json);
     struct err err;

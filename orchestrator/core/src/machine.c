@@ -304,6 +304,8 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
         return "the step is not what holds the saga up";
     if (event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED && (event->step != saga->definition->pivot || s->state != STEP_UNKNOWN))
         return "a failure can only be supplied for a pivot whose outcome is unknown: retry the step, or skip it";
+    if (event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED && !saga->definition->steps[event->step].compensation)
+        return "the pivot has no compensation that would keep it from happening after all: retry it, or skip it";
     return NULL;
 }
 

@@ -61,6 +61,8 @@ static const json_t *lookup(void *context, int step)
     if (step == TEMPLATE_INPUT)
         return parse_once(&saga->input_value, saga->input, saga->input_len);
     struct saga_step *from = &saga->steps[step];
+    if (from->state == STEP_SKIPPED)
+        return json_null();
     return parse_once(&from->output_value, from->output, from->output_len);
 }
 
@@ -189,6 +191,13 @@ bool in_flight(enum step_state state)
     return state == STEP_RUNNING || state == STEP_COMPENSATING;
 }
 
+/* A retry that can send nothing leaves the step as it is, but for the reason. */
+static void stay(struct move *m, int step)
+{
+    m->saga->steps[step].changed = true;
+    record(m, "action_not_sent", step, 0, m->saga->steps[step].error);
+}
+
 /* A cancel that waited for the pivot's verdict has come too late. */
 static void pass_pivot(struct move *m)
 {
@@ -242,8 +251,10 @@ void step_send(struct move *m, int step, enum step_event on)
     const char *value = step_calls(m, step) ? make_value(m, step, kind, &len) : "";
     if (value)
         step_move(m, step, on, value, len);
-    else if (on != ON_AGAIN) /* then it stays as it is */
+    else if (on != ON_AGAIN)
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
+    else
+        stay(m, step);
 }
 
 void step_begin(struct move *m, int step)

@@ -204,6 +204,8 @@ static const json_t *member_of(const json_t *value, const char *name)
 static const json_t *resolve(struct writer *w, const struct template_node *ref)
 {
     const json_t *value = w->lookup(w->context, ref->step);
+    if (ref->step != TEMPLATE_INPUT && json_is_null(value))
+        return value; /* of a step that was skipped: so is everything below it */
     for (size_t i = 0; value && i < ref->path_n; i++)
         value = member_of(value, ref->path[i]);
     if (!value)

@@ -28,7 +28,8 @@ static void log_entry(const struct saga *saga, const struct history_entry *entry
 void saga_log(const struct saga *saga, const struct history_entry *history)
 {
     for (const struct history_entry *entry = history; entry; entry = entry->next) {
-        enum log_level level = strcmp(entry->event, "saga_stalled") == 0 ? LOG_WARN : LOG_DEBUG;
+        bool alert = strcmp(entry->event, "saga_stalled") == 0 || strcmp(entry->event, "deadline_passed") == 0;
+        enum log_level level = alert ? LOG_WARN : LOG_DEBUG;
         if (log_enabled(level))
             log_entry(saga, entry, level);
     }

@@ -268,6 +268,9 @@ struct search {
     size_t n, cap;
     uint32_t *table; /* hash table of nodes + 1 */
     size_t table_size;
+    const struct verify_bounds *bounds;
+    size_t moves;
+    bool cut; /* something was not looked at */
 };
 
 static void write_key(const struct position *p, unsigned char *key)
@@ -320,6 +323,10 @@ static void visit(struct search *s, const struct position *p, size_t parent, con
     for (; s->table[at]; at = (at + 1) % s->table_size) {
         if (memcmp(s->keys + (s->table[at] - 1) * s->key_size, key, s->key_size) == 0)
             return;
+    }
+    if (s->n == s->bounds->states) {
+        s->cut = true;
+        return;
     }
     if (s->n == s->cap) {
         s->cap *= 2;
@@ -375,9 +382,19 @@ static void write_trace(const struct search *s, size_t node, const struct happen
 
 static void count_rest(const struct position *p, struct verification *out)
 {
+    for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
+        if (p->steps[i].state == STEP_RUNNING || p->steps[i].state == STEP_COMPENSATING)
+            return;
+    }
     out->completed += p->saga.state == SAGA_COMPLETED;
     out->compensated += p->saga.state == SAGA_COMPENSATED;
     out->stalled += p->saga.state == SAGA_STALLED;
+}
+
+/* Only then does anything begin behind the step. */
+static bool ends_well(const struct happening *h)
+{
+    return h->type == EVENT_SIGNAL || h->type == EVENT_TIMER || (h->type == EVENT_REPLY && h->outcome == OUTCOME_SUCCEEDED);
 }
 
 /* One event, with every way in which the conditions behind it may come out; false at a fault. */
@@ -386,8 +403,9 @@ static bool try_event(struct search *s, size_t node, const struct position *p, s
     struct arena arena = {0};
     struct position next;
     int steps[CONDITIONS_MAX];
-    size_t conditions = position_conditions(p, h.step, steps);
-    for (unsigned way = 0; way < 1u << conditions && !out->violation; way++) {
+    size_t conditions = ends_well(&h) ? position_conditions(p, h.step, steps) : 0;
+    s->cut = s->cut || conditions == CONDITIONS_MAX;
+    for (unsigned way = 0; way < 1u << conditions && !out->violation; way++, s->moves++) {
         h.not_held = choose(steps, conditions, way);
         memcpy(&next, p, sizeof next);
         next.saga.steps = next.steps;
@@ -425,6 +443,7 @@ static void start_all(struct search *s)
     struct position start = {.saga = {.definition = s->definition}, .steps = {{0}}};
     int steps[CONDITIONS_MAX];
     size_t conditions = position_conditions(&start, -1, steps);
+    s->cut = conditions == CONDITIONS_MAX;
     for (unsigned way = 0; way < 1u << conditions; way++) {
         struct step_set not_held = choose(steps, conditions, way);
         position_start(&start, s->definition, &not_held);
@@ -434,16 +453,16 @@ static void start_all(struct search *s)
 
 void explore(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out)
 {
-    struct search s = {.definition = definition, .key_size = 2 + definition->steps_n, .cap = 1024, .table_size = 4096};
+    struct search s = {.definition = definition, .key_size = 2 + definition->steps_n, .cap = 1024, .table_size = 4096, .bounds = bounds};
     size_t done = 0;
     s.nodes = mem_array(s.cap, sizeof *s.nodes);
     s.keys = mem_array(s.cap, s.key_size);
     s.table = mem_array(s.table_size, sizeof *s.table);
     start_all(&s);
-    while (done < s.n && done < bounds->states && expand(&s, done, out))
+    while (done < s.n && s.moves < bounds->moves && expand(&s, done, out))
         done++;
     out->states = done;
-    out->complete = done == s.n;
+    out->complete = done == s.n && !s.cut;
     free(s.nodes);
     free(s.keys);
     free(s.table);

@@ -27,7 +27,7 @@ void position_start(struct position *position, const struct definition *definiti
 #define HAPPENINGS_MAX (4 * DEFINITION_STEPS_MAX + 2)
 size_t position_next(const struct position *position, struct happening *out);
 /* The steps whose condition may be looked at when `after` (-1: the start) is done, at most CONDITIONS_MAX. */
-#define CONDITIONS_MAX 6
+#define CONDITIONS_MAX 7 /* so many are not gone through any more */
 size_t position_conditions(const struct position *position, int after, int *steps);
 /* Lets it happen. What was broken, or NULL; the steps undone by it are added to `undone` (may be NULL). */
 const char *position_move(struct position *position, const struct happening *happening, struct arena *arena,

@@ -15,13 +15,10 @@ static void simplify_step(json_t *step, size_t index)
     snprintf(path, sizeof path, "input.w%zu", index);
     if (when && !logic_is_constant(when))
         json_object_set_new(step, "when", json_pack("{s:s}", "var", path));
-    json_t *bounded = json_object_get(step, "compensation_retry");
     if (!json_object_get(step, "service"))
         return;
     json_object_del(step, "input");
     json_object_set_new(step, "retry", json_pack("{s:i}", "max_attempts", 1));
-    if (json_object_get(bounded, "max_attempts"))
-        json_object_set_new(bounded, "max_attempts", json_integer(1));
 }
 
 static struct definition *simplify(const struct definition *definition)

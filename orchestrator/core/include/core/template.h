@@ -26,7 +26,7 @@ struct template_node *template_compile(struct arena *arena, const json_t *source
                                        const char *pointer, struct problems *problems);
 
 /* Where values come from: `step` is an index into the names of compilation, or TEMPLATE_INPUT. Returns the borrowed
- * value, or NULL when there is none. */
+ * value, or NULL when there is none. Below a step's null everything is null. */
 #define TEMPLATE_INPUT (-1)
 typedef const json_t *template_lookup(void *context, int step);
 

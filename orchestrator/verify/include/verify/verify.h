@@ -1,9 +1,10 @@
-/* The verifier: everything that can happen to a saga of a definition, on the real core. It tells what becomes of the saga when a
+/* The verifier: everything that participants, clients and time can do to a saga of a definition, on the real core. It tells what becomes of the saga when a
  * step fails, what stays in place, what is never reached, and, should an invariant ever be broken, the shortest way there.
  *
- * What is collapsed: attempts (each action has one; that it is the last of several changes nothing but the time), values (every
- * template gives some value), time (any step may fall silent before any other). An orchestrator that dies before its commit
- * leaves the state as it was, one that dies after it is told once more: so each event is also applied twice. */
+ * What is collapsed: attempts (each action has one, the last; a step that pauses between two is not looked at), values (every
+ * template gives some value, though that of a step that was skipped may be null), time (any step may fall silent before any
+ * other). An orchestrator that dies before its commit leaves the state as it was, one that dies after it is told once more: so each
+ * event is also applied twice. What operators do to a stalled saga is not looked at: the simulator does that. */
 #ifndef VERIFY_VERIFY_H
 #define VERIFY_VERIFY_H
 
@@ -11,7 +12,8 @@
 #include "core/definition.h"
 
 struct verify_bounds {
-    size_t states; /* look no further than so many */
+    size_t states; /* look no further than so many, */
+    size_t moves;  /* and let no more happen than that; each costs microseconds, of a hundred steps a tenth of a millisecond */
 };
 
 struct verify_failure {
@@ -26,7 +28,7 @@ struct verify_failure {
 struct verification {
     bool complete; /* every state was looked at */
     size_t states;
-    size_t completed, compensated, stalled; /* of the states in which a saga rests */
+    size_t completed, compensated, stalled; /* of the states in which a saga rests: nothing of it is in flight */
     struct verify_failure failures[DEFINITION_STEPS_MAX]; /* by step: it answers `failed`, the others succeed */
     struct step_set reached;                              /* steps that can be begun at all */
     const char *violation;                                /* which invariant; NULL: none */
