@@ -460,7 +460,7 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
         step->output = keep(arena, &cells->cells[P_OUTPUT]);
         step->output_len = cells->cells[P_OUTPUT].len;
         step->error = keep(arena, &cells->cells[P_ERROR]);
-        step->skipped = cells->cells[P_SKIPPED].n;
+        step->waived = cells->cells[P_WAIVED].n;
         step->stored = true;
     }
     return saga;

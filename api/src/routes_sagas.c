@@ -57,7 +57,7 @@ static void fill_saga(struct saga *saga, const struct store_saga_view *view, con
     if (!saga_state_parse(view->state, &saga->state))
         saga->state = SAGA_COMPLETED; /* a newer program's word: nothing that we know may be done */
     for (size_t i = 0; i < definition->steps_n; i++) {
-        steps[i] = (struct saga_step){.round = rows[i].round, .attempt = rows[i].attempt, .skipped = rows[i].skipped};
+        steps[i] = (struct saga_step){.round = rows[i].round, .attempt = rows[i].attempt, .waived = rows[i].waived};
         if (rows[i].state && !step_state_parse(rows[i].state, &steps[i].state))
             saga->state = SAGA_COMPLETED;
     }
@@ -145,7 +145,7 @@ static void show_saga(struct call *call, const struct saga *saga)
                                    .revision = saga->version};
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *step = &saga->steps[i];
-        rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->skipped, step->output, step->error};
+        rows[i] = (struct store_step_row){step_state_name(step->state), step->round, step->attempt, step->waived, step->output, step->error};
     }
     answer_saga(call, &view, saga->definition, rows);
 }

@@ -13,7 +13,7 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a completed saga has a step that did not succeed";
     if (saga->state == SAGA_COMPENSATED && !is_nothing(s->state))
         return "a compensated saga has a step that is not undone";
-    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED && s->state != STEP_SKIPPED && !s->skipped)
+    if (saga->state == SAGA_RUNNING && s->state > STEP_SUCCEEDED && s->state != STEP_SKIPPED && !s->waived)
         return "a running saga has a step on its way back";
     if (saga->state == SAGA_RUNNING && holds_up(s->state, false))
         return "a running saga has a step that holds it up";
@@ -30,7 +30,7 @@ static const char *order_invariant(const struct saga *saga, size_t step)
         if (step_set_has(&definition->after, i) && !is_done(before) && before < STEP_COMPENSATING)
             return "a step was begun before one that it waits for was done";
     }
-    bool undone = state >= STEP_COMPENSATING && state != STEP_WAIVED && !saga->steps[step].skipped;
+    bool undone = state >= STEP_COMPENSATING && state != STEP_WAIVED && !saga->steps[step].waived;
     if (undone && saga_is_bound(saga))
         return "a step is undone though the pivot may stand";
     if (undone && !all_nothing(saga, &definition->descendants))

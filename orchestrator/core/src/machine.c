@@ -37,7 +37,7 @@ static void ignore(struct move *m, const char *what)
 static bool apply_verdict(struct move *m)
 {
     bool good = m->event->outcome == OUTCOME_SUCCEEDED;
-    enum step_event undone = m->saga->steps[m->event->step].skipped ? ON_FENCED : ON_UNDONE;
+    enum step_event undone = m->saga->steps[m->event->step].waived ? ON_FENCED : ON_UNDONE;
     enum step_event on = m->event->kind == KIND_ACTION ? (good ? ON_SUCCEEDED : ON_FAILED) : (good ? undone : ON_UNDO_FAILED);
     if (!transition_find(m->saga->steps[m->event->step].state, on))
         return false;
@@ -184,7 +184,7 @@ static void apply_supply(struct move *m)
     if (m->event->outcome == OUTCOME_FAILED)
         set_saga(m, SAGA_COMPENSATING, "saga_compensating", NULL);
     else
-        step_move(m, m->event->step, s->skipped ? ON_FENCED : ON_SUPPLIED, NULL, 0);
+        step_move(m, m->event->step, s->waived ? ON_FENCED : ON_SUPPLIED, NULL, 0);
     advance(m);
 }
 
@@ -192,7 +192,7 @@ static void apply_skip(struct move *m)
 {
     struct saga_step *s = &m->saga->steps[m->event->step];
     record(m, "step_waived", m->event->step, 0, m->event->why);
-    s->skipped = !saga_is_backward(m->saga);
+    s->waived = !saga_is_backward(m->saga);
     if (s->state == STEP_UNKNOWN && step_of(m, m->event->step)->compensation)
         step_send(m, m->event->step, ON_FENCE);
     else

@@ -99,7 +99,7 @@ bool saga_is_bound(const struct saga *saga)
     if (pivot < 0)
         return false;
     enum step_state state = saga->steps[pivot].state;
-    return state == STEP_RUNNING || state == STEP_SUCCEEDED || state == STEP_UNKNOWN || saga->steps[pivot].skipped;
+    return state == STEP_RUNNING || state == STEP_SUCCEEDED || state == STEP_UNKNOWN || saga->steps[pivot].waived;
 }
 
 bool saga_is_backward(const struct saga *saga)

@@ -19,7 +19,7 @@ static const struct pg_statement saga_glance = {
                    " (SELECT max(seq) FROM history WHERE saga_id = saga.id)"
                    " FROM unnest($1::uuid[]) WITH ORDINALITY AS t(id, n) JOIN saga ON saga.id = t.id"};
 static const struct pg_statement steps_get = {
-    "steps_get", "SELECT position, state, round, attempt, output, error, skipped FROM step WHERE saga_id = $1"};
+    "steps_get", "SELECT position, state, round, attempt, output, error, waived FROM step WHERE saga_id = $1"};
 static const struct pg_statement history_get = {
     "history_get", "SELECT seq, entries FROM history WHERE saga_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"};
 
@@ -159,7 +159,7 @@ bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, 
                                                 .attempt = (int)pg_get_int(rows, row, 3),
                                                 .output = text_of(arena, rows, row, 4),
                                                 .error = text_of(arena, rows, row, 5),
-                                                .skipped = pg_get_bool(rows, row, 6)};
+                                                .waived = pg_get_bool(rows, row, 6)};
     }
     pg_rows_free(rows);
     return ok;

@@ -20,7 +20,7 @@ static const struct pg_statement saga_load = {
     " traceparent, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
-    "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, skipped"
+    "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived"
     " FROM step WHERE saga_id = ANY($1) ORDER BY saga_id"};
 static const struct pg_statement saga_insert = {
     "saga_insert",
@@ -37,17 +37,17 @@ static const struct pg_statement saga_update = {
     " AS t(id, state, cancelled, ended_at, wake_at) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
-    "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, skipped)"
+    "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived)"
     " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[],"
     "                      $8::uuid[], $9::json[], $10::json[], $11::bool[])"};
 static const struct pg_statement step_update = {
     "step_update",
     "UPDATE step SET state = t.state, round = t.round, attempt = t.attempt, paused = t.paused, due_at = t.due_at,"
-    " command_id = t.command_id, output = t.output, error = t.error, skipped = t.skipped,"
+    " command_id = t.command_id, output = t.output, error = t.error, waived = t.waived,"
     " command_xid = CASE WHEN step.command_id = t.command_id THEN step.command_xid ELSE pg_current_xact_id() END"
     " FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[], $8::uuid[],"
     "             $9::json[], $10::json[], $11::bool[])"
-    " AS t(saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, skipped)"
+    " AS t(saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived)"
     " WHERE step.saga_id = t.saga_id AND step.position = t.position"};
 static const struct pg_statement history_insert = {
     "history_insert",
@@ -129,7 +129,7 @@ static bool read_step(struct arena *arena, const struct pg_rows *rows, size_t ro
     step->command_id = pg_get_uuid(rows, row, 7);
     step->output = keep_text(arena, rows, row, 8, &step->output_len);
     step->error = keep_text(arena, rows, row, 9, NULL);
-    step->skipped = pg_get_bool(rows, row, 10);
+    step->waived = pg_get_bool(rows, row, 10);
     step->stored = true;
     if (step_state_parse(pg_get_text(rows, row, 2, NULL), &step->state))
         return true;
@@ -255,7 +255,7 @@ static void add_step(struct pg_column **c, const struct saga *saga, size_t posit
     else
         pg_add_null(c[8]);
     pg_add_text(c[9], step->error);
-    pg_add_int(c[10], step->skipped);
+    pg_add_int(c[10], step->waived);
 }
 
 static size_t fill_steps(struct pg_params *params, const struct store_change *changes, size_t n, bool stored)

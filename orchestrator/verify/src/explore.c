@@ -279,7 +279,7 @@ static void write_key(const struct position *p, unsigned char *key)
     key[0] = (unsigned char)p->saga.state;
     key[1] = p->saga.cancelled;
     for (size_t i = 0; i < n; i++) {
-        unsigned flags = (step_set_has(&p->may, i) ? 0x80u : 0) | (p->steps[i].skipped ? 0x40u : 0);
+        unsigned flags = (step_set_has(&p->may, i) ? 0x80u : 0) | (p->steps[i].waived ? 0x40u : 0);
         key[2 + i] = (unsigned char)((unsigned)p->steps[i].state | flags);
     }
 }
@@ -291,7 +291,7 @@ static void read_key(struct position *p, const struct definition *definition, co
     for (size_t i = 0; i < definition->steps_n; i++) {
         struct saga_step *step = &p->steps[i];
         step->state = (enum step_state)(key[2 + i] & 0x3f);
-        step->skipped = key[2 + i] & 0x40;
+        step->waived = key[2 + i] & 0x40;
         step->round = step->attempt = step->state != STEP_PENDING;
         if (key[2 + i] & 0x80)
             step_set_add(&p->may, i);

@@ -39,7 +39,7 @@ struct saga_step {
     enum step_state state;
     int round;   /* 1 with the first command; higher only after an operator's retry */
     int attempt; /* of the present kind; 0 before the first */
-    bool skipped; /* by an operator, on the way forward: it is WAIVED, or will be once its compensation has fenced it */
+    bool waived; /* by an operator, on the way forward: it is WAIVED, or will be once its compensation has fenced it */
     bool paused; /* the next attempt waits until due_ms; otherwise due_ms is the present attempt's timeout */
     int64_t due_ms; /* 0: nothing is due */
     struct uuid command_id; /* the command last sent */

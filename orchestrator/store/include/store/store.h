@@ -145,7 +145,7 @@ MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct 
 struct store_step_row {
     const char *state; /* NULL: PENDING */
     int round, attempt;
-    bool skipped;
+    bool waived;
     const char *output, *error;
 };
 MUST_CHECK bool store_get_steps(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_step_row *rows,
