@@ -113,7 +113,7 @@ static void hear(struct wish *wish)
     if (wish->accepted) {
         if (asked->act.result == ACT_NO_SAGA)
             sim_fail("a saga that was accepted is not there to be cancelled");
-        if (asked->act.result == ACT_UNAVAILABLE)
+        if (asked->act.result == ACT_UNAVAILABLE || asked->act.result == ACT_UNKNOWN)
             return;
         wish->wants_cancel = false;
         open_n--;

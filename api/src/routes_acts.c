@@ -33,6 +33,9 @@ static void on_acted(struct act *act)
     case ACT_NOT_NOW:
         call_problem(call, 409, "not-now", "The saga's state does not permit this", done.reason, NULL);
         break;
+    case ACT_UNKNOWN:
+        call_problem(call, 503, "outcome-unknown", "It may have been done: look at the saga", done.reason, NULL);
+        break;
     case ACT_UNAVAILABLE:
         call_problem(call, 503, "unavailable", "Nothing was changed", done.reason, NULL);
         break;

@@ -27,6 +27,7 @@ struct batch {
     struct applier *applier;
     struct happening items[2 * BATCH_MAX];
     bool applied[2 * BATCH_MAX];
+    bool doubted[2 * BATCH_MAX]; /* a commit of it was answered by nobody */
     size_t n;
     struct report *queued[BATCH_MAX]; /* the first of the items */
     size_t queued_n;
@@ -113,8 +114,10 @@ bool engine_act(struct engine *engine, struct act *act)
 static bool attempt(void *context, size_t first, size_t n, struct err *err)
 {
     struct batch *batch = context;
-    if (!apply_happenings(batch->applier, batch->items + first, n, err))
+    if (!apply_happenings(batch->applier, batch->items + first, n, err)) {
+        memset(batch->doubted + first, err->in_doubt, err->in_doubt ? n : 0);
         return false;
+    }
     memset(batch->applied + first, true, n);
     return true;
 }
@@ -150,6 +153,7 @@ static bool is_put_off(const struct batch *batch, const struct uuid *id)
 static void take_reports(struct batch *batch, struct queue *queue)
 {
     memset(batch->applied, false, sizeof batch->applied);
+    memset(batch->doubted, false, sizeof batch->doubted);
     batch->queued_n = queue_take(queue, (void **)batch->queued, BATCH_MAX);
     for (size_t i = 0; i < batch->queued_n; i++)
         batch->items[batch->n++] = batch->queued[i]->happening;
@@ -180,9 +184,12 @@ static void finish(struct act *act, enum act_result result, const char *reason)
     act->done(act);
 }
 
-static void answer(struct act *act, const struct happening *happening, bool applied)
+/* A refusal after a commit in doubt may be the act's own doing. */
+static void answer(struct act *act, const struct happening *happening, bool applied, bool doubted)
 {
-    if (!applied)
+    if (doubted && (!applied || happening->refusal))
+        finish(act, ACT_UNKNOWN, "the database went away while it was asked to do it");
+    else if (!applied)
         finish(act, ACT_UNAVAILABLE, "it could not be applied");
     else if (!happening->refusal)
         finish(act, ACT_APPLIED, "");
@@ -194,7 +201,7 @@ static void finish_reports(struct batch *batch)
 {
     for (size_t i = 0; i < batch->queued_n; i++) {
         if (batch->queued[i]->act)
-            answer(batch->queued[i]->act, &batch->items[i], batch->applied[i]);
+            answer(batch->queued[i]->act, &batch->items[i], batch->applied[i], batch->doubted[i]);
         free(batch->queued[i]);
     }
     batch->queued_n = 0;

@@ -99,6 +99,7 @@ enum act_result {
     ACT_NO_STEP,     /* the saga has no such step, or none that waits for the signal */
     ACT_NOT_NOW,     /* the saga's state does not permit it */
     ACT_UNAVAILABLE, /* not applied: ask again */
+    ACT_UNKNOWN,     /* the database went away at the wrong moment: look at the saga before asking again */
 };
 
 /* What an operator does to a saga. The caller owns it and its texts until `done` is called, on a thread of the engine; done
