@@ -115,7 +115,8 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
 {
     struct batch *batch = context;
     if (!apply_happenings(batch->applier, batch->items + first, n, err)) {
-        memset(batch->doubted + first, err->in_doubt, err->in_doubt ? n : 0);
+        if (err->in_doubt)
+            memset(batch->doubted + first, true, n);
         return false;
     }
     memset(batch->applied + first, true, n);
