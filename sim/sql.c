@@ -28,6 +28,18 @@ static bool nothing(struct session *session, const struct args *args, struct pg_
     return true;
 }
 
+/* Locks a row for a change: *image is a copy of what it is then, unless it is gone (or NULL). False: given up. */
+static bool take(struct session *session, struct row *row, struct image *image, bool *there)
+{
+    const struct image *seen = NULL;
+    if (row && !row_lock(session, row, &seen))
+        return false;
+    *there = seen != NULL;
+    if (seen)
+        *image = *seen;
+    return true;
+}
+
 /* ---- definitions ---- */
 
 static const struct image *definition_of(struct session *session, const struct cell *name, int64_t version)
@@ -172,12 +184,12 @@ static bool saga_update(struct session *session, const struct args *args, struct
     (void)rows;
     for (size_t i = 0; i < args->of[0].n; i++) {
         struct row *row = row_find(session, T_SAGA, A(0, i), 1);
-        const struct image *seen = NULL;
-        if (row && !row_lock(session, row, &seen))
+        struct image image;
+        bool there;
+        if (!take(session, row, &image, &there))
             return false;
-        if (!seen)
+        if (!there)
             continue;
-        struct image image = *seen;
         image.cells[S_STATE] = *A(1, i);
         image.cells[S_CANCELLED] = *A(2, i);
         image.cells[S_ENDED] = *A(3, i);
@@ -207,12 +219,12 @@ static bool step_update(struct session *session, const struct args *args, struct
     for (size_t i = 0; i < args->of[0].n; i++) {
         const struct cell key[] = {*A(0, i), *A(1, i)};
         struct row *row = row_find(session, T_STEP, key, 2);
-        const struct image *seen = NULL;
-        if (row && !row_lock(session, row, &seen))
+        struct image image;
+        bool there;
+        if (!take(session, row, &image, &there))
             return false;
-        if (!seen)
+        if (!there)
             continue;
-        struct image image = *seen;
         bool same_command = cell_equal(&image.cells[P_COMMAND], A(7, i));
         for (size_t k = 2; k < 11; k++)
             image.cells[k] = *A(k, i);
@@ -525,12 +537,12 @@ static bool fence_failed(struct session *session, const struct cell *saga, const
 {
     const struct cell key[] = {*saga, *step, cell_text("action")};
     struct row *row = row_find(session, T_INBOX, key, 3);
-    const struct image *seen = NULL;
-    if (!row || !row_lock(session, row, &seen))
-        return !row;
-    if (!seen || !is_text(&seen->cells[I_VERDICT], "failed"))
+    struct image image;
+    bool there;
+    if (!take(session, row, &image, &there))
+        return false;
+    if (!there || !is_text(&image.cells[I_VERDICT], "failed"))
         return true;
-    struct image image = *seen;
     image.cells[I_ROUND] = cell_int(INT32_MAX);
     image.cells[I_VERDICT] = cell_text("refused");
     row_write(session, row, image.cells);
@@ -593,12 +605,12 @@ static bool inbox_record(struct session *session, const struct args *args, struc
     (void)rows;
     for (size_t i = 0; i < args->of[1].n; i++) {
         struct row *row = inbox_row(session, args, i);
-        const struct image *seen = NULL;
-        if (row && !row_lock(session, row, &seen))
+        struct image image;
+        bool there;
+        if (!take(session, row, &image, &there))
             return false;
-        if (!seen)
+        if (!there)
             continue;
-        struct image image = *seen;
         image.cells[I_ROUND] = *A(4, i);
         image.cells[I_VERDICT] = *A(5, i);
         image.cells[I_REPLY] = *A(6, i);
