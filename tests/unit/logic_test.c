@@ -129,10 +129,12 @@ START_TEST(every_operation_gives_what_jsonlogic_says)
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         struct err err;
         json_t *rule = read_json(rules[i].rule), *value = logic_value(rule, &known, lookup, values, &err);
-        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), *expected = json_dumps(read_json(rules[i].value), JSON_COMPACT | JSON_ENCODE_ANY);
+        json_t *wanted = read_json(rules[i].value);
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), *expected = json_dumps(wanted, JSON_COMPACT | JSON_ENCODE_ANY);
         ck_assert_msg(strcmp(text, expected) == 0, "%s gives %s", rules[i].rule, text);
         free(text);
         free(expected);
+        json_decref(wanted);
         json_decref(rule);
         json_decref(value);
         struct problems problems = {0};
