@@ -10,10 +10,20 @@ void step_set_add(struct step_set *set, size_t step)
     set->bits[step / 64] |= UINT64_C(1) << (step % 64);
 }
 
+void step_set_remove(struct step_set *set, size_t step)
+{
+    set->bits[step / 64] &= ~(UINT64_C(1) << step % 64);
+}
+
 void step_set_join(struct step_set *set, const struct step_set *other)
 {
     set->bits[0] |= other->bits[0];
     set->bits[1] |= other->bits[1];
+}
+
+bool step_set_meets(const struct step_set *set, const struct step_set *other)
+{
+    return (set->bits[0] & other->bits[0]) || (set->bits[1] & other->bits[1]);
 }
 
 bool step_set_has(const struct step_set *set, size_t step)

@@ -3,11 +3,11 @@
 
 static const char *step_invariant(const struct saga *saga, const struct saga_step *s)
 {
-    if (in_flight(s->state) && s->due_ms <= 0)
+    if (step_in_flight(s->state) && s->due_ms <= 0)
         return "a step in flight has nothing due";
-    if (!in_flight(s->state) && s->due_ms)
+    if (!step_in_flight(s->state) && s->due_ms)
         return "a step at rest has something due";
-    if (in_flight(s->state) && (!saga->wake_ms || saga->wake_ms > s->due_ms))
+    if (step_in_flight(s->state) && (!saga->wake_ms || saga->wake_ms > s->due_ms))
         return "nothing wakes the saga in time";
     if (saga->state == SAGA_COMPLETED && !is_done(s->state))
         return "a completed saga has a step that did not succeed";
@@ -43,7 +43,7 @@ static const char *life_invariant(const struct saga *saga)
 {
     bool flies = false, held_up = false, backward = saga_is_backward(saga);
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
-        flies = flies || in_flight(saga->steps[i].state);
+        flies = flies || step_in_flight(saga->steps[i].state);
         held_up = held_up || holds_up(saga->steps[i].state, backward);
     }
     if (saga_ended(saga->state))

@@ -23,7 +23,7 @@ static enum step_event again_or_give_up(const struct move *m, int step, enum ste
 static bool is_current(const struct move *m)
 {
     const struct saga_step *s = &m->saga->steps[m->event->step];
-    return in_flight(s->state) && !s->paused && m->event->kind == kind_of(s->state) && m->event->attempt == s->attempt &&
+    return step_in_flight(s->state) && !s->paused && m->event->kind == kind_of(s->state) && m->event->attempt == s->attempt &&
            m->event->round == s->round;
 }
 
@@ -82,7 +82,7 @@ static void end_wait(struct move *m, int step)
 static void step_timer(struct move *m, int step)
 {
     struct saga_step *s = &m->saga->steps[step];
-    if (!in_flight(s->state) || s->due_ms > m->now_ms)
+    if (!step_in_flight(s->state) || s->due_ms > m->now_ms)
         return;
     if (!step_calls(m, step)) {
         end_wait(m, step);
@@ -145,11 +145,6 @@ static void apply_unsent(struct move *m, const char *error)
     s->error = error;
     step_move(m, m->event->step, never_sent ? ON_UNSENDABLE : ON_GIVE_UP, NULL, 0);
     advance(m);
-}
-
-static enum step_state pivot_state(const struct saga *saga)
-{
-    return saga->definition->pivot < 0 ? STEP_PENDING : saga->steps[saga->definition->pivot].state;
 }
 
 /* While the pivot has no verdict it waits: a refused pivot turns the saga anyway, a pivot that succeeds makes it void. */
@@ -285,11 +280,24 @@ void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms,
 
 static const char *cancel_refusal(const struct saga *saga)
 {
-    if (saga_cancellable(saga->state, saga->cancelled, pivot_state(saga)))
-        return NULL;
+    int pivot = saga->definition->pivot;
     if (saga_is_backward(saga))
         return "the saga is on its way back already";
-    return saga->cancelled ? "the saga is cancelled already" : "the saga has passed its pivot and only goes forward";
+    if (saga->cancelled)
+        return "the saga is cancelled already";
+    if (!saga_is_bound(saga) || saga->steps[pivot].state == STEP_RUNNING || saga->steps[pivot].state == STEP_UNKNOWN)
+        return NULL;
+    return "the saga has passed its pivot and only goes forward";
+}
+
+/* Only of a pivot can a failure be supplied, and only when it can be made true. */
+static const char *failure_refusal(const struct saga *saga, int step)
+{
+    if (step != saga->definition->pivot || saga->steps[step].state != STEP_UNKNOWN)
+        return "a failure can only be supplied for a pivot whose outcome is unknown: retry the step, or skip it";
+    if (!saga->definition->steps[step].compensation)
+        return "the pivot has no compensation that would keep it from happening after all: retry it, or skip it";
+    return NULL;
 }
 
 static const char *act_refusal(const struct saga *saga, const struct event *event)
@@ -302,11 +310,8 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
         return "the saga is not stalled";
     if (!holds_up(s->state, saga_is_backward(saga)))
         return "the step is not what holds the saga up";
-    if (event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED && (event->step != saga->definition->pivot || s->state != STEP_UNKNOWN))
-        return "a failure can only be supplied for a pivot whose outcome is unknown: retry the step, or skip it";
-    if (event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED && !saga->definition->steps[event->step].compensation)
-        return "the pivot has no compensation that would keep it from happening after all: retry it, or skip it";
-    return NULL;
+    bool failure = event->type == EVENT_SUPPLY && event->outcome == OUTCOME_FAILED;
+    return failure ? failure_refusal(saga, event->step) : NULL;
 }
 
 const char *machine_refusal(const struct saga *saga, const struct event *event)
@@ -340,7 +345,7 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
     size_t n = 0;
     for (size_t i = 0; i < saga->definition->steps_n; i++) {
         const struct saga_step *s = &saga->steps[i];
-        if (in_flight(s->state) && !s->paused && s->due_ms <= now_ms && saga->definition->steps[i].kind == STEP_CALLS)
+        if (step_in_flight(s->state) && !s->paused && s->due_ms <= now_ms && saga->definition->steps[i].kind == STEP_CALLS)
             steps[n++] = (int)i;
     }
     return n;

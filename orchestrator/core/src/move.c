@@ -186,11 +186,6 @@ static void keep_output(struct move *m, int step)
     s->error = NULL;
 }
 
-bool in_flight(enum step_state state)
-{
-    return state == STEP_RUNNING || state == STEP_COMPENSATING;
-}
-
 /* A retry that can send nothing leaves the step as it is, but for the reason. */
 static void stay(struct move *m, int step)
 {
@@ -218,9 +213,9 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     s->state = t->to;
     s->changed = true;
     m->effects->changed = true;
-    if (!in_flight(t->to))
+    if (!step_in_flight(t->to))
         s->due_ms = 0;
-    if (from != t->to && in_flight(t->to))
+    if (from != t->to && step_in_flight(t->to))
         s->attempt = 0;
     if (on == ON_SEND)
         s->round = 1;

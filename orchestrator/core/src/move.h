@@ -18,8 +18,6 @@ struct move {
 const struct step_definition *step_of(const struct move *m, int step);
 /* It sends commands: it neither waits nor delays. */
 bool step_calls(const struct move *m, int step);
-/* Whether a command of the step is out, or waits for its next attempt. */
-bool in_flight(enum step_state state);
 /* The kind of the commands that a step sends in this state. */
 enum command_kind kind_of(enum step_state state);
 const struct retry_policy *policy_of(const struct move *m, int step);

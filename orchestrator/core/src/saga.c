@@ -84,13 +84,9 @@ bool saga_ended(enum saga_state state)
     return state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
 }
 
-bool saga_cancellable(enum saga_state state, bool cancelled, enum step_state pivot)
+bool step_in_flight(enum step_state state)
 {
-    if (cancelled)
-        return false;
-    if (state == SAGA_STALLED)
-        return pivot == STEP_UNKNOWN;
-    return state == SAGA_RUNNING && (pivot == STEP_PENDING || pivot == STEP_RUNNING);
+    return state == STEP_RUNNING || state == STEP_COMPENSATING;
 }
 
 bool saga_is_bound(const struct saga *saga)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define NOW_MS 1000
+#define TRACE_MAX 1000 /* events: more than any saga lives through */
 #define LATER_MS (1000LL * 1000 * 1000 * 1000) /* nothing is due before somebody says so */
 
 /* ---- one state ---- */
@@ -22,16 +23,10 @@ static void set_times(struct position *p)
 {
     p->saga.wake_ms = NOW_MS;
     for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
-        bool in_flight = p->steps[i].state == STEP_RUNNING || p->steps[i].state == STEP_COMPENSATING;
-        p->steps[i].due_ms = in_flight ? LATER_MS : 0;
+        p->steps[i].due_ms = step_in_flight(p->steps[i].state) ? LATER_MS : 0;
     }
     if (p->saga.definition->timeout_ms)
         p->saga.deadline_ms = LATER_MS;
-}
-
-static void remove_step(struct step_set *set, int step)
-{
-    set->bits[step / 64] &= ~(UINT64_C(1) << step % 64);
 }
 
 /* What the participant's answer says about the effect. */
@@ -41,12 +36,7 @@ static void note_answer(struct position *p, const struct happening *h)
     bool undone = h->type == EVENT_REPLY && h->kind == KIND_COMPENSATION && h->outcome == OUTCOME_SUCCEEDED;
     bool unsent = (h->type == EVENT_REFUSED || h->type == EVENT_WITHDRAWN) && h->kind == KIND_ACTION;
     if (refused || undone || unsent)
-        remove_step(&p->may, h->step);
-}
-
-static bool any_in(const struct step_set *a, const struct step_set *b)
-{
-    return (a->bits[0] & b->bits[0]) || (a->bits[1] & b->bits[1]);
+        step_set_remove(&p->may, (size_t)h->step);
 }
 
 /* Steps of which something may stand that a compensation could still undo. */
@@ -55,7 +45,7 @@ static struct step_set undoable(const struct position *p)
     struct step_set set = p->may;
     for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
         if (!p->saga.definition->steps[i].compensation)
-            remove_step(&set, (int)i);
+            step_set_remove(&set, i);
     }
     return set;
 }
@@ -67,7 +57,7 @@ static const char *note_command(struct position *p, const struct command *comman
     if (command->kind == KIND_COMPENSATION) {
         if (undone)
             undone->undone[undone->undone_n++] = command->step;
-        return any_in(&step->descendants, &standing) ? "a step is undone before one that followed it" : NULL;
+        return step_set_meets(&step->descendants, &standing) ? "a step is undone before one that followed it" : NULL;
     }
     if (was_backward)
         return "an action is sent on the way back";
@@ -78,8 +68,7 @@ static const char *note_command(struct position *p, const struct command *comman
 static const char *check_end(const struct position *p)
 {
     struct step_set standing = undoable(p);
-    bool any = standing.bits[0] || standing.bits[1];
-    if (p->saga.state == SAGA_COMPENSATED && any)
+    if (p->saga.state == SAGA_COMPENSATED && step_set_meets(&standing, &standing))
         return "a compensated saga has left an effect that could have been undone";
     for (size_t i = 0; p->saga.state == SAGA_COMPLETED && i < p->saga.definition->steps_n; i++) {
         bool calls = p->saga.definition->steps[i].kind == STEP_CALLS;
@@ -104,22 +93,6 @@ static void set_conditions(struct position *p, const struct step_set *not_held, 
     buf_free(&text);
 }
 
-void position_start(struct position *p, const struct definition *definition, const struct step_set *not_held)
-{
-    struct arena arena = {0};
-    struct effects effects = {.arena = &arena, .new_id = some_id};
-    memset(p, 0, sizeof *p);
-    p->saga = (struct saga){.definition = definition, .steps = p->steps};
-    set_conditions(p, not_held, &arena);
-    (void)!machine_try(&p->saga, &(struct event){.type = EVENT_START}, NOW_MS, &effects);
-    for (const struct command *c = effects.commands; c; c = c->next)
-        (void)!note_command(p, c, false, NULL);
-    saga_release(&p->saga);
-    p->saga.input = NULL;
-    set_times(p);
-    arena_free(&arena);
-}
-
 static struct event event_of(const struct position *p, const struct happening *h)
 {
     struct event event = {.type = h->type, .step = h->step < 0 ? 0 : h->step, .kind = h->kind, .outcome = h->outcome,
@@ -132,7 +105,7 @@ static struct event event_of(const struct position *p, const struct happening *h
     return event;
 }
 
-static const char *apply_once(struct position *p, const struct happening *h, struct arena *arena, struct verify_failure *undone)
+const char *position_move(struct position *p, const struct happening *h, struct arena *arena, struct verify_failure *undone)
 {
     struct effects effects = {.arena = arena, .new_id = some_id};
     struct event event = event_of(p, h);
@@ -153,6 +126,16 @@ static const char *apply_once(struct position *p, const struct happening *h, str
     p->saga.input = NULL;
     set_times(p);
     return fault ? fault : check_end(p);
+}
+
+const char *position_start(struct position *p, const struct definition *definition, const struct step_set *not_held)
+{
+    struct arena arena = {0};
+    memset(p, 0, sizeof *p);
+    p->saga = (struct saga){.definition = definition, .steps = p->steps};
+    const char *fault = position_move(p, &(struct happening){.type = EVENT_START, .step = -1, .not_held = *not_held}, &arena, NULL);
+    arena_free(&arena);
+    return fault;
 }
 
 static void add(struct happening *out, size_t *n, struct happening happening)
@@ -257,7 +240,7 @@ static struct step_set choose(const int *steps, size_t n, unsigned way)
 
 struct node {
     uint32_t parent;
-    struct happening by; /* that led here from there */
+    struct happening by; /* that led here from there; EVENT_START: from nowhere */
 };
 
 struct search {
@@ -334,7 +317,7 @@ static void visit(struct search *s, const struct position *p, size_t parent, con
         s->keys = mem_grow(s->keys, s->cap, s->key_size);
     }
     memcpy(s->keys + s->n * s->key_size, key, s->key_size);
-    s->nodes[s->n] = (struct node){(uint32_t)parent, by ? *by : (struct happening){.step = -1}};
+    s->nodes[s->n] = (struct node){(uint32_t)parent, *by};
     s->table[at] = (uint32_t)++s->n;
 }
 
@@ -343,47 +326,38 @@ static const char *move_twice(struct position *p, const struct happening *h, str
 {
     unsigned char once[KEY_MAX], twice[KEY_MAX];
     struct position again;
-    const char *fault = apply_once(p, h, arena, NULL);
+    const char *fault = position_move(p, h, arena, NULL);
     if (fault || h->type == EVENT_TIMER || h->type == EVENT_SIGNAL)
         return fault; /* they are not told again: a timer looks at what is due, a signal for who waits for it */
     memcpy(&again, p, sizeof again);
     again.saga.steps = again.steps;
-    struct happening told = *h;
-    fault = apply_once(&again, &told, arena, NULL);
+    fault = position_move(&again, h, arena, NULL);
     write_key(p, once);
     write_key(&again, twice);
     return !fault && memcmp(once, twice, 2 + p->saga.definition->steps_n) != 0 ? "an event that is told twice happens twice" : fault;
 }
 
-const char *position_move(struct position *p, const struct happening *h, struct arena *arena, struct verify_failure *undone)
-{
-    return apply_once(p, h, arena, undone);
-}
-
+/* The way to a node, backwards, behind `last`, which led on from there. */
 static void write_trace(const struct search *s, size_t node, const struct happening *last, struct verification *out)
 {
-    size_t n = 2;
-    for (size_t at = node; at; at = s->nodes[at].parent)
-        n++;
+    const struct happening *way[TRACE_MAX] = {last};
+    size_t n = 1;
+    for (; way[n - 1]->type != EVENT_START && n < TRACE_MAX; node = s->nodes[node].parent)
+        way[n++] = &s->nodes[node].by;
     out->trace = arena_array(&out->arena, n, sizeof *out->trace);
     out->trace_n = n;
-    for (size_t at = node, i = n; i--;) {
+    for (size_t i = 0; i < n; i++) {
         struct buf text = buf_new(1024);
-        if (i == 0)
-            buf_str(&text, "the saga is started");
-        else
-            happening_text(i == n - 1 ? last : &s->nodes[at].by, s->definition, &text);
+        happening_text(way[n - 1 - i], s->definition, &text);
         out->trace[i] = arena_strdup(&out->arena, buf_text(&text));
         buf_free(&text);
-        if (i != n - 1)
-            at = s->nodes[at].parent;
     }
 }
 
 static void count_rest(const struct position *p, struct verification *out)
 {
     for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
-        if (p->steps[i].state == STEP_RUNNING || p->steps[i].state == STEP_COMPENSATING)
+        if (step_in_flight(p->steps[i].state))
             return;
     }
     out->completed += p->saga.state == SAGA_COMPLETED;
@@ -438,16 +412,19 @@ static bool expand(struct search *s, size_t node, struct verification *out)
     return ok;
 }
 
-static void start_all(struct search *s)
+static void start_all(struct search *s, struct verification *out)
 {
     struct position start = {.saga = {.definition = s->definition}, .steps = {{0}}};
     int steps[CONDITIONS_MAX];
     size_t conditions = position_conditions(&start, -1, steps);
     s->cut = conditions == CONDITIONS_MAX;
-    for (unsigned way = 0; way < 1u << conditions; way++) {
-        struct step_set not_held = choose(steps, conditions, way);
-        position_start(&start, s->definition, &not_held);
-        visit(s, &start, 0, NULL);
+    for (unsigned way = 0; way < 1u << conditions && !out->violation; way++) {
+        struct happening h = {.type = EVENT_START, .step = -1, .not_held = choose(steps, conditions, way)};
+        out->violation = position_start(&start, s->definition, &h.not_held);
+        if (out->violation)
+            write_trace(s, 0, &h, out);
+        else
+            visit(s, &start, 0, &h);
     }
 }
 
@@ -458,8 +435,8 @@ void explore(const struct definition *definition, const struct verify_bounds *bo
     s.nodes = mem_array(s.cap, sizeof *s.nodes);
     s.keys = mem_array(s.cap, s.key_size);
     s.table = mem_array(s.table_size, sizeof *s.table);
-    start_all(&s);
-    while (done < s.n && s.moves < bounds->moves && expand(&s, done, out))
+    start_all(&s, out);
+    while (!out->violation && done < s.n && s.moves < bounds->moves && expand(&s, done, out))
         done++;
     out->states = done;
     out->complete = done == s.n && !s.cut;

@@ -22,7 +22,8 @@ struct position {
     struct step_set may;
 };
 
-void position_start(struct position *position, const struct definition *definition, const struct step_set *not_held);
+/* What was broken at once, or NULL. */
+const char *position_start(struct position *position, const struct definition *definition, const struct step_set *not_held);
 /* All that can happen to it next, whatever conditions hold; returns how many. Room for all: HAPPENINGS_MAX. */
 #define HAPPENINGS_MAX (4 * DEFINITION_STEPS_MAX + 2)
 size_t position_next(const struct position *position, struct happening *out);

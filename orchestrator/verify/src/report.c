@@ -19,6 +19,7 @@ void happening_text(const struct happening *h, const struct definition *definiti
     case EVENT_TIMER: buf_printf(out, "%s: %s", name, h->step < 0 ? "its deadline passes" : timer_text(&definition->steps[h->step])); break;
     case EVENT_REFUSED: buf_printf(out, "%s: its command cannot be published", name); break;
     case EVENT_WITHDRAWN: buf_printf(out, "%s: its command is withdrawn", name); break;
+    case EVENT_START: buf_printf(out, "%s is started", name); break;
     case EVENT_CANCEL: buf_printf(out, "%s: it is cancelled", name); break;
     case EVENT_SIGNAL: buf_printf(out, "%s: its signal comes", name); break;
     default: buf_str(out, name); break;

@@ -42,8 +42,7 @@ static bool is_running(const struct position *p, int step)
 static int answerable(const struct position *p, int failing)
 {
     for (size_t i = 0; i < p->saga.definition->steps_n; i++) {
-        enum step_state state = p->steps[i].state;
-        if ((int)i != failing && (state == STEP_RUNNING || state == STEP_COMPENSATING))
+        if ((int)i != failing && step_in_flight(p->steps[i].state))
             return (int)i;
     }
     return -1;
@@ -69,7 +68,7 @@ static void follow_failure(const struct definition *definition, int failing, str
     struct position p;
     struct arena arena = {0};
     *out = (struct verify_failure){.step = failing};
-    position_start(&p, definition, &(struct step_set){0});
+    (void)!position_start(&p, definition, &(struct step_set){0}); /* explore has told of faults */
     for (int step; (step = answerable(&p, failing)) >= 0 || is_running(&p, failing);) {
         bool fails = step < 0;
         struct happening h = end_of(&p, fails ? failing : step, fails);

@@ -19,8 +19,10 @@ struct step_set {
     uint64_t bits[2];
 };
 void step_set_add(struct step_set *set, size_t step);
+void step_set_remove(struct step_set *set, size_t step);
 void step_set_join(struct step_set *set, const struct step_set *other);
 bool step_set_has(const struct step_set *set, size_t step);
+bool step_set_meets(const struct step_set *set, const struct step_set *other); /* they have a step in common */
 
 /* When silence outlasts a step's timeout: send the same command again, or give the step up and compensate. */
 enum on_timeout { ON_TIMEOUT_RETRY, ON_TIMEOUT_COMPENSATE };

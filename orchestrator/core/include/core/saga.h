@@ -81,9 +81,8 @@ bool command_kind_parse(const char *name, enum command_kind *kind);
 
 /* COMPLETED and COMPENSATED: nothing will ever change again. */
 bool saga_ended(enum saga_state state);
-/* Whether it may be cancelled, `pivot` being the pivot's state (PENDING where there is none): nothing that it did stands for good,
- * and it is not on its way back. */
-bool saga_cancellable(enum saga_state state, bool cancelled, enum step_state pivot);
+/* A command of the step is out or waits for its next attempt, or the step waits for a signal or for time to pass. */
+bool step_in_flight(enum step_state state);
 /* The pivot has been sent and not refused: there is no way back, for good or until its verdict. */
 bool saga_is_bound(const struct saga *saga);
 /* It is on its way back, perhaps stalled there. */

@@ -1,5 +1,6 @@
-/* The verifier: everything that participants, clients and time can do to a saga of a definition, on the real core. It tells what becomes of the saga when a
- * step fails, what stays in place, what is never reached, and, should an invariant ever be broken, the shortest way there.
+/* The verifier: everything that participants, clients and time can do to a saga of a definition, on the real core. It tells what
+ * becomes of the saga when a step fails, what stays in place, what is never reached, and, should an invariant ever be broken, the
+ * shortest way there.
  *
  * What is collapsed: attempts (each action has one, the last; a step that pauses between two is not looked at), values (every
  * template gives some value, though that of a step that was skipped may be null), time (any step may fall silent before any
