@@ -2,56 +2,28 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "path.h"
 
 /* ---- data ---- */
 
-static const json_t *member(const json_t *value, const char *name)
+/* The value that a path of the saga's data begins with; the head is taken off the path. */
+static const json_t *root(const struct scope *scope, struct path *path)
 {
-    char *end;
-    if (json_is_object(value))
-        return json_object_get(value, name);
-    if (!json_is_array(value) || !*name)
-        return NULL;
-    unsigned long index = strtoul(name, &end, 10);
-    return *end ? NULL : json_array_get(value, index);
+    int step;
+    return path_head(path, scope->names, &step) ? NULL : scope->lookup(scope->context, step);
 }
 
-static int step_index(const struct template_names *names, const char *name)
+const json_t *rule_data(const struct scope *scope, const char *text)
 {
-    for (size_t i = 0; i < names->steps_n; i++) {
-        if (*names->steps[i] && strcmp(names->steps[i], name) == 0)
-            return (int)i;
-    }
-    return -1;
-}
-
-/* The value that a path of the saga's data begins with; *rest is what is left of the path. */
-static const json_t *root(const struct scope *scope, char **rest)
-{
-    const char *head = strsep(rest, ".");
-    if (strcmp(head, "input") == 0)
-        return scope->lookup(scope->context, TEMPLATE_INPUT);
-    const char *name = strsep(rest, "."), *output = strsep(rest, ".");
-    if (strcmp(head, "steps") != 0 || !name || !output || strcmp(output, "output") != 0)
+    char copy[RULE_PATH_MAX];
+    struct path path;
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy || !path_split(copy, &path))
         return NULL;
-    int step = step_index(scope->names, name);
-    return step < 0 ? NULL : scope->lookup(scope->context, step);
-}
-
-const json_t *rule_data(const struct scope *scope, const char *path)
-{
-    char copy[RULE_PATH_MAX], *rest = copy;
-    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-        return NULL;
-    const json_t *value = scope->element;
-    if (!value)
-        value = root(scope, &rest);
-    else if (!*path)
-        return value;
-    for (char *name; value && (name = strsep(&rest, "."));)
-        value = member(value, name);
+    const json_t *value = scope->element ? scope->element : root(scope, &path);
+    for (size_t i = 0; value && i < path.n; i++)
+        value = path_member(value, path.parts[i]);
     return value;
 }
 
@@ -126,20 +98,17 @@ static void check(const struct checker *c, const json_t *rule, const char *point
 
 static void check_path(const struct checker *c, const json_t *path, const char *pointer)
 {
-    char copy[RULE_PATH_MAX], *rest = copy;
-    if (c->in_element || !json_is_string(path)) /* a path that is computed finds something or not */
+    char copy[RULE_PATH_MAX];
+    struct path parts;
+    int step;
+    const char *text = json_string_value(path), *fault;
+    if (c->in_element || !text) /* a path that is computed finds something or not */
         return;
-    if (snprintf(copy, sizeof copy, "%s", json_string_value(path)) >= (int)sizeof copy) {
-        problem_add(c->problems, pointer, "the path is longer than %d bytes", RULE_PATH_MAX - 1);
-        return;
-    }
-    const char *head = strsep(&rest, "."), *name = strsep(&rest, "."), *output = strsep(&rest, ".");
-    if (strcmp(head, "input") == 0)
-        return;
-    if (strcmp(head, "steps") != 0 || !name || !output || strcmp(output, "output") != 0)
-        problem_add(c->problems, pointer, "'%s' must begin with 'input' or 'steps.NAME.output'", json_string_value(path));
-    else if (step_index(c->names, name) < 0)
-        problem_add(c->problems, pointer, "'%s' names no step that comes before this one", json_string_value(path));
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy || !path_split(copy, &parts))
+        problem_add(c->problems, pointer, "'%s' is not a path of at most %d names joined by dots and %d bytes", text, PATH_PARTS_MAX,
+                    RULE_PATH_MAX - 1);
+    else if ((fault = path_head(&parts, c->names, &step)))
+        problem_add(c->problems, pointer, "'%s' %s", text, fault);
 }
 
 static void check_paths(const struct checker *c, const char *name, const json_t *arguments, const char *pointer)

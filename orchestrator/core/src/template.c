@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "path.h"
 
-#define PATH_MAX_PARTS 16
 #define EMBEDDED_MAX (64u * 1024)
 
 enum node_kind { NODE_CONST, NODE_REF, NODE_TEXT, NODE_OBJECT, NODE_ARRAY };
@@ -16,8 +16,7 @@ struct template_node {
     const char *literal;                 /* a constant piece of NODE_TEXT */
     int step;                            /* NODE_REF: index of the step or TEMPLATE_INPUT */
     const char *source;                  /* NODE_REF: as written, for messages */
-    const char *path[PATH_MAX_PARTS];    /* NODE_REF: members below it */
-    size_t path_n;
+    struct path path;                    /* NODE_REF: members below it */
     struct template_node **children;     /* NODE_TEXT, NODE_OBJECT, NODE_ARRAY */
     const char **names;                  /* NODE_OBJECT: the children's */
     size_t children_n;
@@ -37,54 +36,20 @@ static struct template_node *new_node(struct compiler *c, enum node_kind kind, s
     return node;
 }
 
-static int find_step(const struct template_names *names, const char *name)
-{
-    for (size_t i = 0; i < names->steps_n; i++) {
-        if (strcmp(names->steps[i], name) == 0)
-            return (int)i;
-    }
-    return -1;
-}
-
-static bool split_path(struct compiler *c, const char *text, const char **parts, size_t *parts_n)
-{
-    char *copy = arena_strdup(c->arena, text);
-    *parts_n = 0;
-    for (char *part; (part = strsep(&copy, "."));) {
-        if (!*part || *parts_n == PATH_MAX_PARTS)
-            return false;
-        parts[(*parts_n)++] = part;
-    }
-    return true;
-}
-
 /* `text` is what stands between the braces. */
 static struct template_node *compile_ref(struct compiler *c, const char *text, const char *pointer)
 {
     struct template_node *node = new_node(c, NODE_REF, 0);
-    const char *parts[PATH_MAX_PARTS];
-    size_t n = 0, skip = 1;
     node->source = text;
-    if (!split_path(c, text, parts, &n)) {
-        problem_add(c->problems, pointer, "'${%s}' is not a path of 1 to %d names joined by dots", text, PATH_MAX_PARTS);
+    if (!path_split(arena_strdup(c->arena, text), &node->path)) {
+        problem_add(c->problems, pointer, "'${%s}' is not a path of at most %d names joined by dots", text, PATH_PARTS_MAX);
         return NULL;
     }
-    if (strcmp(parts[0], "input") == 0) {
-        node->step = TEMPLATE_INPUT;
-    } else if (strcmp(parts[0], "steps") == 0 && n >= 3 && strcmp(parts[2], "output") == 0) {
-        node->step = find_step(c->names, parts[1]);
-        skip = 3;
-        if (node->step < 0) {
-            problem_add(c->problems, pointer, "'${%s}' names no step that comes before this one", text);
-            return NULL;
-        }
-    } else {
-        problem_add(c->problems, pointer, "'${%s}' must begin with 'input' or 'steps.NAME.output'", text);
-        return NULL;
-    }
-    node->path_n = n - skip;
-    memcpy(node->path, parts + skip, node->path_n * sizeof *parts);
-    return node;
+    const char *fault = path_head(&node->path, c->names, &node->step);
+    if (!fault)
+        return node;
+    problem_add(c->problems, pointer, "'${%s}' %s", text, fault);
+    return NULL;
 }
 
 static struct template_node *literal_node(struct compiler *c, const char *text, size_t len)
@@ -188,26 +153,13 @@ struct writer {
     struct err *err;
 };
 
-static const json_t *member_of(const json_t *value, const char *name)
-{
-    if (!json_is_array(value))
-        return json_object_get(value, name);
-    size_t index = 0;
-    for (const char *c = name; *c; c++) {
-        if (*c < '0' || *c > '9' || index > 1000000)
-            return NULL;
-        index = index * 10 + (size_t)(*c - '0');
-    }
-    return json_array_get(value, index);
-}
-
 static const json_t *resolve(struct writer *w, const struct template_node *ref)
 {
     const json_t *value = w->lookup(w->context, ref->step);
     if (ref->step != TEMPLATE_INPUT && json_is_null(value))
         return value; /* of a step that was skipped: so is everything below it */
-    for (size_t i = 0; value && i < ref->path_n; i++)
-        value = member_of(value, ref->path[i]);
+    for (size_t i = 0; value && i < ref->path.n; i++)
+        value = path_member(value, ref->path.parts[i]);
     if (!value)
         err_set_code(w->err, ERR_REFUSED, "bad_input", "'${%s}' leads to no value", ref->source);
     return value;
