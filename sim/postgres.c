@@ -22,11 +22,6 @@
 #define SLOW_SHARE 0.002      /* of the round trips */
 #define SLOW_US 300000
 
-const struct pg_statement PG_BEGIN = {"begin", "BEGIN"};
-const struct pg_statement PG_COMMIT = {"commit", "COMMIT"};
-const struct pg_statement PG_ROLLBACK = {"rollback", "ROLLBACK"};
-const struct pg_statement PG_NO_WAIT = {"no_wait", "SELECT set_config('synchronous_commit', 'off', true)"};
-
 struct undo {
     struct row *row;
     struct image *pending;

@@ -8,7 +8,6 @@
 
 #define REASON_MAX 500
 #define BY_MAX 100
-#define BODY_MAX (4u * 1024 * 1024) /* more than a request may have */
 
 struct acting {
     struct act act;
@@ -126,33 +125,31 @@ static void read_outcome(const json_t *body, struct act *act, struct problems *p
         problem_add(problems, "/outcome", "expected \"succeeded\" or \"failed\"");
 }
 
-static void read_output(struct call *call, const json_t *body, struct act *act, struct problems *problems)
+/* What a step is to have as its output; NULL: nothing. */
+static void keep_output(struct call *call, const json_t *output, const char *pointer, struct act *act, struct problems *problems)
 {
-    const json_t *output = json_object_get(body, "output");
     struct buf text = buf_new(VALUE_MAX_BYTES);
-    if (output)
-        json_write(&text, output);
+    if (!output)
+        return;
+    json_write(&text, output);
     if (text.failed)
-        problem_add(problems, "/output", "larger than %u bytes", VALUE_MAX_BYTES);
+        problem_add(problems, pointer, "larger than %u bytes", VALUE_MAX_BYTES);
     act->output_len = text.len;
     act->output = keep(call, &text);
-    if (!output)
-        act->output = NULL;
 }
 
 /* The body is what the step that waits for the signal gives as its output. */
 void acts_signal(struct call *call)
 {
     struct act act = {.type = EVENT_SIGNAL, .signal = call->second};
+    struct problems problems = {0};
     json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
     if (!body)
         return;
-    struct buf text = buf_new(BODY_MAX);
-    json_write(&text, body);
+    keep_output(call, body, "", &act, &problems);
     json_decref(body);
-    act.output_len = text.len;
-    act.output = keep(call, &text);
-    ask_engine(call, &act);
+    if (!answer_problems(call, &problems))
+        ask_engine(call, &act);
 }
 
 /* Retry, resolve and skip differ in what their body may say. */
@@ -174,7 +171,7 @@ static void act_on_step(struct call *call, enum event_type type)
         problem_add(&problems, "/reason", "missing: say why the saga may go on without this step");
     if (type == EVENT_SUPPLY) {
         read_outcome(body, &act, &problems);
-        read_output(call, body, &act, &problems);
+        keep_output(call, json_object_get(body, "output"), "/output", &act, &problems);
     }
     json_decref(body);
     if (answer_problems(call, &problems))
