@@ -14,7 +14,7 @@
 #define SAGA_BUCKETS 4096
 #define COMMAND_BUCKETS 4096
 #define LOOK_US 20000
-#define HISTORY_MAX 4096 /* sagas of one transaction */
+#define CHANGES_MAX 4096 /* rows of one transaction */
 
 /* What is known of a step from outside. */
 struct fact {
@@ -42,8 +42,6 @@ struct sent {
     struct uuid id;
     bool appended;
     bool withdrawn;
-    bool deleted;
-    int64_t deleted_xid;
 };
 
 /* A reply that a service has recorded: the key of the command's attempt. */
@@ -57,12 +55,12 @@ static struct {
     size_t sagas_n;
     struct sent *messages[COMMAND_BUCKETS];
     struct answered *answers[COMMAND_BUCKETS];
-    struct sent *deleted[HISTORY_MAX]; /* by the transaction that commits now */
+    struct sent *deleted[CHANGES_MAX]; /* by the transaction that commits now */
     size_t deleted_n;
     bool has_history;                  /* that transaction */
     bool has_state;
     size_t begun, histories_begun;     /* by it: sagas, and first rows of history, which come before their sagas */
-    struct known *turning[HISTORY_MAX]; /* by that transaction */
+    struct known *turning[CHANGES_MAX]; /* by that transaction */
     size_t turning_n;
 } seen;
 
@@ -232,6 +230,13 @@ static bool is_end(const struct cell *state)
     return strcmp(state->text, "COMPLETED") == 0 || strcmp(state->text, "COMPENSATED") == 0;
 }
 
+static void note_turning(struct known *known)
+{
+    if (seen.turning_n == CHANGES_MAX)
+        sim_fail("the simulator has no room for the sagas that turn in one transaction");
+    seen.turning[seen.turning_n++] = known;
+}
+
 static void on_saga(const struct image *before, const struct image *after)
 {
     if (!after)
@@ -252,7 +257,7 @@ static void on_saga(const struct image *before, const struct image *after)
     if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
         sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);
     if (!known->turned && strcmp(after->cells[S_STATE].text, "COMPENSATING") == 0)
-        seen.turning[seen.turning_n++ % HISTORY_MAX] = known;
+        note_turning(known);
     seen.has_state = true;
 }
 
@@ -321,14 +326,12 @@ static void on_step(const struct image *before, const struct image *after, int64
     seen.has_state = true;
 }
 
-static void on_outbox(const struct image *before, const struct image *after, int64_t xid)
+static void on_outbox(const struct image *before, const struct image *after)
 {
     if (after)
         return;
     struct sent *sent = message_of(&before->cells[O_ID].id);
-    sent->deleted = true;
-    sent->deleted_xid = xid;
-    if (seen.deleted_n == HISTORY_MAX)
+    if (seen.deleted_n == CHANGES_MAX)
         sim_fail("the simulator has no room for the deletions of one transaction");
     seen.deleted[seen.deleted_n++] = sent;
 }
@@ -347,7 +350,7 @@ static void on_row(struct schema *schema, enum table_name table, const struct im
             on_inbox(after);
         break;
     case T_OUTBOX:
-        on_outbox(before, after, xid);
+        on_outbox(before, after);
         if (after && !before)
             orchestrator ? on_command_row(after) : on_reply_row(after);
         break;
@@ -357,9 +360,8 @@ static void on_row(struct schema *schema, enum table_name table, const struct im
 
 /* Rows that left the outbox in this transaction were acknowledged by the broker, or withdrawn together with the change of their
  * saga. */
-static void on_end(int64_t xid)
+static void on_end(void)
 {
-    (void)xid;
     for (size_t i = 0; i < seen.deleted_n; i++) {
         struct sent *sent = seen.deleted[i];
         if (sent->appended && seen.has_history)
@@ -374,7 +376,7 @@ static void on_end(int64_t xid)
         violated(7, NULL, -1, "a state was changed without history");
     if (seen.begun != seen.histories_begun)
         violated(7, NULL, -1, "a saga without history, or a history without saga");
-    for (size_t i = 0; i < seen.turning_n && i < HISTORY_MAX; i++)
+    for (size_t i = 0; i < seen.turning_n; i++)
         seen.turning[i]->turned = true;
     seen.turning_n = 0;
     seen.deleted_n = 0;

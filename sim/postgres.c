@@ -1,49 +1,27 @@
+/* Connections and statements: pg/pg.h for simulated processes. */
 #include "postgres.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "simulation.h"
 
-#define SCHEMAS_MAX 8
 #define PG_EPOCH_MS 946684800000LL
 #define TRIP_US 150           /* half a round trip, on the mean */
 #define BETWEEN_US 15         /* from one statement of a batch to the next */
-#define LOCK_LOOK_US 200
-#define DEADLOCK_US 1000000   /* deadlock_timeout */
-#define LOCK_TIMEOUT_US 10000000
 #define IDLE_TIMEOUT_US 10000000 /* idle_in_transaction_session_timeout */
 #define LOST_SHARE 0.002      /* of the answers, with their connection */
 #define SLOW_SHARE 0.002      /* of the round trips */
 #define SLOW_US 300000
 
-struct undo {
-    struct row *row;
-    struct image *pending;
-    struct tx *owner;
-};
-
-struct tx {
-    int64_t xid; /* 0 until it has one */
-    struct schema *schema;
-    struct undo *undo;
-    size_t undo_n, undo_cap;
-    size_t savepoint;
-    bool failed;  /* only ROLLBACK is heard */
-    const struct tx *waits_for;
-    struct tx *next; /* of those that run */
-};
-
 struct pg {
     struct session session;
     struct process *process;
     char *application;
-    bool connected;
     uint64_t connects;
     int64_t answered_us; /* the last statement's end */
     struct pg *next;
@@ -55,401 +33,17 @@ struct pg_rows {
 };
 
 static struct {
-    struct schema *schemas[SCHEMAS_MAX];
-    size_t schemas_n;
-    struct tx *running;
-    int64_t last_xid;
     struct pg *all;
     int64_t epoch;
     int64_t away_until_us;
     bool calm;
-    sim_commit_hook *on_row;
-    void (*on_end)(int64_t xid);
-} server = {.last_xid = 1000, .epoch = 1};
-
-/* ---- cells and images ---- */
-
-struct cell cell_int(int64_t n)
-{
-    return (struct cell){.n = n};
-}
-
-struct cell cell_time(int64_t ms)
-{
-    return (struct cell){.null = !ms, .n = ms};
-}
-
-struct cell cell_id(const struct uuid *id)
-{
-    return (struct cell){.id = *id};
-}
-
-struct cell cell_text(const char *text)
-{
-    /* stored copies are made by copy_cell */
-    return (struct cell){.null = !text, .text = text ? (char *)(uintptr_t)text : NULL, .len = text ? strlen(text) : 0};
-}
-
-int cell_compare(const struct cell *a, const struct cell *b)
-{
-    if (a->null || b->null)
-        return (int)b->null - (int)a->null;
-    if (a->n != b->n)
-        return a->n < b->n ? -1 : 1;
-    int order = uuid_compare(&a->id, &b->id);
-    size_t least = a->len < b->len ? a->len : b->len;
-    if (!order && least)
-        order = memcmp(a->text, b->text, least);
-    return order ? order : (a->len > b->len) - (a->len < b->len);
-}
-
-bool cell_equal(const struct cell *a, const struct cell *b)
-{
-    return cell_compare(a, b) == 0;
-}
-
-static struct cell copy_cell(const struct cell *cell)
-{
-    struct cell copy = *cell;
-    if (copy.text)
-        copy.text = mem_strndup(cell->text, cell->len);
-    return copy;
-}
-
-static struct image *new_image(const struct table *table, const struct cell *cells)
-{
-    struct image *image = mem_alloc(sizeof *image);
-    for (size_t i = 0; i < table->cells_n; i++)
-        image->cells[i] = copy_cell(&cells[i]);
-    return image;
-}
-
-static void free_image(struct image *image)
-{
-    for (size_t i = 0; image && i < CELLS_MAX; i++)
-        free(image->cells[i].text);
-    free(image);
-}
-
-static uint32_t hash_of(const struct cell *cell)
-{
-    uint64_t hash = hash_bytes(cell->id.bytes, sizeof cell->id.bytes, (uint64_t)cell->n);
-    if (cell->text)
-        hash = hash_bytes(cell->text, cell->len, hash);
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
-/* ---- schemas ---- */
-
-static struct schema *new_schema(const char *name)
-{
-    static const struct {
-        const char *name;
-        size_t cells_n;
-    } shapes[TABLES_N] = {{"definition", 5}, {"saga", 12}, {"saga_key", 2}, {"step", 12},
-                          {"history", 3},    {"outbox", 9}, {"inbox", 6},    {"effect", 4}};
-    struct schema *schema = mem_alloc(sizeof *schema);
-    snprintf(schema->name, sizeof schema->name, "%s", name);
-    for (size_t i = 0; i < TABLES_N; i++) {
-        schema->tables[i].name = shapes[i].name;
-        schema->tables[i].cells_n = shapes[i].cells_n;
-    }
-    return schema;
-}
-
-struct schema *sim_schema(const char *name)
-{
-    for (size_t i = 0; i < server.schemas_n; i++) {
-        if (strcmp(server.schemas[i]->name, name) == 0)
-            return server.schemas[i];
-    }
-    if (server.schemas_n == SCHEMAS_MAX)
-        sim_fail("the simulator has no room for another schema");
-    return server.schemas[server.schemas_n++] = new_schema(name);
-}
-
-struct schema *sim_schema_at(size_t i)
-{
-    return i < server.schemas_n ? server.schemas[i] : NULL;
-}
-
-/* ---- transactions ---- */
-
-static struct tx *tx_begin(struct session *session)
-{
-    struct tx *tx = mem_alloc(sizeof *tx);
-    tx->schema = session->schema;
-    tx->next = server.running;
-    server.running = tx;
-    return session->tx = tx;
-}
-
-static void tx_leave(struct session *session)
-{
-    struct tx **at = &server.running;
-    while (*at != session->tx)
-        at = &(*at)->next;
-    *at = session->tx->next;
-    session->tx = NULL; /* the struct stays: others may still compare with it */
-}
-
-/* The struct stays: others may wait for it. */
-static void drop_if_dead(struct row *row)
-{
-    if (row->committed || row->owner)
-        return;
-    struct row **at = &row->table->buckets[row->hash % BUCKETS];
-    while (*at != row)
-        at = &(*at)->next;
-    *at = row->next;
-}
-
-static void undo_to(struct tx *tx, size_t mark)
-{
-    while (tx->undo_n > mark) {
-        struct undo *undo = &tx->undo[--tx->undo_n];
-        if (undo->row->pending != undo->pending)
-            free_image(undo->row->pending);
-        undo->row->pending = undo->pending;
-        undo->row->owner = undo->owner;
-        drop_if_dead(undo->row);
-    }
-}
-
-static void tx_rollback(struct session *session)
-{
-    if (!session->tx)
-        return;
-    undo_to(session->tx, 0);
-    free(session->tx->undo);
-    session->tx->undo = NULL;
-    tx_leave(session);
-}
-
-static void tell_row(struct tx *tx, const struct undo *undo)
-{
-    enum table_name name = (enum table_name)(undo->row->table - tx->schema->tables);
-    if (server.on_row)
-        server.on_row(tx->schema, name, undo->row->committed, undo->row->pending, tx->xid);
-}
-
-static void tx_commit(struct session *session)
-{
-    struct tx *tx = session->tx;
-    for (size_t i = 0; i < tx->undo_n; i++) {
-        if (!tx->undo[i].owner) /* the first that this transaction did to the row */
-            tell_row(tx, &tx->undo[i]);
-    }
-    if (tx->undo_n && server.on_end)
-        server.on_end(tx->xid);
-    for (size_t i = 0; i < tx->undo_n; i++) {
-        struct row *row = tx->undo[i].row;
-        if (tx->undo[i].owner)
-            free_image(tx->undo[i].pending); /* replaced within the transaction */
-        if (row->owner != tx)
-            continue;
-        free_image(row->committed);
-        row->committed = row->pending;
-        row->pending = NULL;
-        row->owner = NULL;
-        drop_if_dead(row);
-    }
-    free(tx->undo);
-    tx->undo = NULL;
-    tx_leave(session);
-}
-
-void tx_save(struct session *session)
-{
-    session->tx->savepoint = session->tx->undo_n;
-}
-
-void tx_return(struct session *session)
-{
-    undo_to(session->tx, session->tx->savepoint);
-    session->tx->failed = false;
-}
-
-int64_t sim_xid(struct session *session)
-{
-    if (!session->tx->xid)
-        session->tx->xid = ++server.last_xid;
-    return session->tx->xid;
-}
-
-int64_t sim_xmin(void)
-{
-    int64_t least = server.last_xid + 1;
-    for (const struct tx *tx = server.running; tx; tx = tx->next) {
-        if (tx->xid && tx->xid < least)
-            least = tx->xid;
-    }
-    return least;
-}
-
-int64_t sim_server_ms(void)
-{
-    return clock_real_ms() - (sim_process() ? sim_process()->skew_us / 1000 : 0);
-}
-
-bool sql_error(struct session *session, const char *state, const char *text)
-{
-    bool passing = strncmp(state, "40", 2) == 0 || strcmp(state, "55P03") == 0 || strncmp(state, "57P", 3) == 0;
-    return err_set_code(session->err, passing ? ERR_RETRY : ERR_REFUSED, state, "PostgreSQL: %s", text);
-}
-
-/* ---- rows ---- */
-
-const struct image *row_seen(const struct session *session, const struct row *row)
-{
-    return row->owner && row->owner == session->tx ? row->pending : row->committed;
-}
-
-bool row_is_locked(const struct session *session, const struct row *row)
-{
-    return row->owner && row->owner != session->tx;
-}
-
-static bool has_keys(const struct image *image, const struct cell *key, size_t keys_n)
-{
-    for (size_t i = 0; image && i < keys_n; i++) {
-        if (!cell_equal(&image->cells[i], &key[i]))
-            return false;
-    }
-    return image != NULL;
-}
-
-struct row *row_next(struct session *session, enum table_name name, const struct cell *key, const struct row *row)
-{
-    uint32_t hash = hash_of(key);
-    struct row *next = row ? row->next : session->schema->tables[name].buckets[hash % BUCKETS];
-    while (next && (next->hash != hash || !(has_keys(next->committed, key, 1) || has_keys(next->pending, key, 1))))
-        next = next->next;
-    return next;
-}
-
-struct row *row_find(struct session *session, enum table_name name, const struct cell *key, size_t keys_n)
-{
-    for (struct row *row = NULL; (row = row_next(session, name, key, row));) {
-        if (has_keys(row_seen(session, row), key, keys_n))
-            return row;
-    }
-    return NULL;
-}
-
-static bool waits_in_circle(const struct tx *tx)
-{
-    const struct tx *at = tx->waits_for;
-    for (int steps = 0; at && steps < 100; steps++, at = at->waits_for) {
-        if (at == tx)
-            return true;
-    }
-    return false;
-}
-
-static bool wait_for_owner(struct session *session, const struct row *row)
-{
-    struct tx *mine = session->tx;
-    const struct tx *owner = row->owner;
-    int64_t since_us = sim_now_us();
-    const char *state = NULL;
-    mine->waits_for = owner;
-    while (row->owner == owner && !state && session->pg->connected) {
-        sim_sleep(sim_spread(LOCK_LOOK_US));
-        int64_t waited_us = sim_now_us() - since_us;
-        if (waited_us > DEADLOCK_US && waits_in_circle(mine))
-            state = "40P01";
-        else if (waited_us > LOCK_TIMEOUT_US)
-            state = "55P03";
-    }
-    mine->waits_for = NULL;
-    if (!session->pg->connected)
-        state = "57P01";
-    return !state || sql_error(session, state, "gave up waiting for a lock");
-}
-
-static void remember(struct session *session, struct row *row)
-{
-    struct tx *tx = session->tx;
-    if (tx->undo_n == tx->undo_cap) {
-        tx->undo_cap = tx->undo_cap ? 2 * tx->undo_cap : 16;
-        tx->undo = mem_grow(tx->undo, tx->undo_cap, sizeof *tx->undo);
-    }
-    tx->undo[tx->undo_n++] = (struct undo){row, row->pending, row->owner};
-    sim_xid(session);
-}
-
-bool row_lock(struct session *session, struct row *row, const struct image **seen)
-{
-    while (row_is_locked(session, row)) {
-        if (!wait_for_owner(session, row))
-            return false;
-    }
-    *seen = row_seen(session, row);
-    if (!*seen || row->owner == session->tx)
-        return true;
-    remember(session, row);
-    row->owner = session->tx;
-    row->pending = new_image(row->table, row->committed->cells);
-    *seen = row->pending;
-    return true;
-}
-
-void row_write(struct session *session, struct row *row, const struct cell *cells)
-{
-    remember(session, row);
-    row->owner = session->tx;
-    row->pending = cells ? new_image(row->table, cells) : NULL;
-}
-
-bool row_insert(struct session *session, enum table_name name, const struct cell *cells, size_t keys_n, bool *inserted)
-{
-    struct table *table = &session->schema->tables[name];
-    for (struct row *row = NULL; keys_n && (row = row_next(session, name, cells, row));) {
-        if (!has_keys(row->committed, cells, keys_n) && !has_keys(row->pending, cells, keys_n))
-            continue;
-        if (row_is_locked(session, row)) {
-            if (!wait_for_owner(session, row))
-                return false;
-            row = NULL; /* look again from the beginning */
-            continue;
-        }
-        *inserted = false;
-        if (row_seen(session, row))
-            return true;
-    }
-    struct row *row = mem_alloc(sizeof *row);
-    row->table = table;
-    row->hash = hash_of(&cells[0]);
-    row->next = table->buckets[row->hash % BUCKETS];
-    table->buckets[row->hash % BUCKETS] = row;
-    row_write(session, row, cells);
-    *inserted = true;
-    return true;
-}
-
-const struct image *sim_committed(struct schema *schema, enum table_name name, struct cursor *cursor)
-{
-    const struct table *table = &schema->tables[name];
-    do {
-        cursor->row = cursor->row ? cursor->row->next : NULL;
-        while (!cursor->row && cursor->bucket < BUCKETS)
-            cursor->row = table->buckets[cursor->bucket++];
-    } while (cursor->row && !cursor->row->committed);
-    return cursor->row ? cursor->row->committed : NULL;
-}
-
-void sim_on_commit(sim_commit_hook *row, void (*end)(int64_t xid))
-{
-    server.on_row = row;
-    server.on_end = end;
-}
+} server = {.epoch = 1};
 
 /* ---- connections ---- */
 
 static void lose(struct pg *pg)
 {
-    pg->connected = false;
+    pg->session.connected = false;
     tx_rollback(&pg->session);
 }
 
@@ -474,7 +68,7 @@ struct pg *pg_new(const char *url, const char *schema, const char *application, 
         sched_on_kill(on_kill);
     hooked = true;
     struct pg *pg = mem_alloc(sizeof *pg);
-    pg->session = (struct session){.pg = pg, .schema = sim_schema(schema)};
+    pg->session = (struct session){.schema = sim_schema(schema)};
     pg->process = sim_process();
     pg->application = mem_strdup(application);
     pg->next = server.all;
@@ -502,7 +96,7 @@ void pg_free(struct pg *pg)
 
 bool pg_connected(const struct pg *pg)
 {
-    return pg->connected;
+    return pg->session.connected;
 }
 
 uint64_t pg_connects(const struct pg *pg)
@@ -512,17 +106,17 @@ uint64_t pg_connects(const struct pg *pg)
 
 bool pg_in_transaction(const struct pg *pg)
 {
-    return pg->connected && pg->session.tx && !pg->session.tx->failed;
+    return pg->session.connected && pg->session.tx && !pg->session.failed;
 }
 
 bool pg_connect(struct pg *pg, struct err *err)
 {
-    if (pg->connected)
+    if (pg->session.connected)
         return true;
     sim_sleep(sim_spread(4 * TRIP_US));
     if (sim_now_us() < server.away_until_us)
         return err_set(err, ERR_RETRY, "PostgreSQL: connection refused");
-    pg->connected = true;
+    pg->session.connected = true;
     pg->connects++;
     pg->answered_us = sim_now_us();
     return true;
@@ -648,7 +242,7 @@ static bool execute(struct session *session, const struct pg_call *call, struct 
     read_args(call->params, &args);
     bool ok = model_of(call->statement)->run(session, &args, rows);
     free_args(&args);
-    if (session->tx && !session->pg->connected)
+    if (session->tx && !session->connected)
         tx_rollback(session);
     return ok;
 }
@@ -670,7 +264,7 @@ static bool execute_all(struct session *session, struct pg_call *calls, size_t n
         const struct pg_statement *statement = calls[i].statement;
         if (i && !snapshot)
             sim_sleep(sim_spread(BETWEEN_US));
-        if (!session->pg->connected)
+        if (!session->connected)
             return sql_error(session, "57P01", "terminating connection");
         calls[i].rows = mem_alloc(sizeof *calls[i].rows);
         if (is_begin(statement)) {
@@ -681,7 +275,7 @@ static bool execute_all(struct session *session, struct pg_call *calls, size_t n
             tx_rollback(session);
         } else if (statement != &PG_NO_WAIT && !execute(session, &calls[i], calls[i].rows)) {
             if (session->tx)
-                session->tx->failed = true;
+                session->failed = true;
             if (session->tx && own)
                 tx_rollback(session);
             return false;
@@ -713,12 +307,12 @@ static bool run(struct pg *pg, struct pg_call *calls, size_t n, struct err *err)
     if (pg->session.tx && sim_now_us() - pg->answered_us > IDLE_TIMEOUT_US)
         return connection_lost(pg, err, commits); /* the server has ended it */
     travel();
-    if (!pg->connected || (!server.calm && sim_chance(LOST_SHARE / 2)))
+    if (!pg->session.connected || (!server.calm && sim_chance(LOST_SHARE / 2)))
         return connection_lost(pg, err, commits);
     bool ok = execute_all(&pg->session, kept, n, err);
     travel();
     pg->answered_us = sim_now_us();
-    if (!pg->connected || (!server.calm && sim_chance(LOST_SHARE / 2))) {
+    if (!pg->session.connected || (!server.calm && sim_chance(LOST_SHARE / 2))) {
         free_rows(kept, n);
         return connection_lost(pg, err, commits);
     }
@@ -734,7 +328,7 @@ bool pg_try(struct pg *pg, struct pg_call *calls, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++)
         calls[i].rows = NULL;
-    if (!pg->connected || !pg->session.tx)
+    if (!pg->session.connected || !pg->session.tx)
         return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
     return run(pg, calls, n, err);
 }
@@ -748,7 +342,7 @@ bool pg_run(struct pg *pg, struct pg_call *calls, size_t n, struct err *err)
         return false;
     if (run(pg, calls, n, err))
         return true;
-    if (pg->connected)
+    if (pg->session.connected)
         tx_rollback(&pg->session);
     return false;
 }
