@@ -1,7 +1,6 @@
 /* sagactl: the operator's and developer's command line over the REST API. Exit status: 0 done, 1 the API said no or a
  * saga that was waited for did not complete, 2 wrong usage, 3 no answer. */
 #include <ctype.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +8,11 @@
 #include "base/conf.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "check.h"
 #include "client.h"
 #include "timeline.h"
-#include "verify/verify.h"
 
 #define FILE_MAX (1024 * 1024)
-#define REPORT_MAX (4u * 1024 * 1024)
 
 struct options {
     const char *url;
@@ -215,46 +213,17 @@ static int run_apply(const struct options *o, const char *file)
     return status;
 }
 
-static void print_problems(const char *file, const struct problems *problems)
-{
-    fprintf(stderr, "sagactl: %s is not a valid definition\n", file);
-    for (size_t i = 0; i < problems->n && i < PROBLEMS_MAX; i++)
-        fprintf(stderr, "  %s: %s\n", *problems->items[i].pointer ? problems->items[i].pointer : "(the whole)", problems->items[i].detail);
-}
-
-static int report(const struct options *o, const struct definition *definition)
-{
-    struct verification verification;
-    struct buf text = buf_new(REPORT_MAX);
-    bool good = verify(definition, &(struct verify_bounds){(size_t)o->states, SIZE_MAX}, &verification) && !verification.violation;
-    if (o->json)
-        verify_write(&verification, definition, &text);
-    else
-        verify_print(&verification, definition, &text);
-    printf("%s%s", buf_text(&text), o->json ? "\n" : "");
-    verify_free(&verification);
-    buf_free(&text);
-    return good ? EXIT_SUCCESS : EXIT_NO;
-}
-
 static int run_verify(const struct options *o, const char *file)
 {
     struct err err;
-    struct problems problems = {0};
     json_t *source = read_file(file, &err);
     if (!source) {
         fprintf(stderr, "sagactl: %s\n", err.text);
         return EXIT_NO;
     }
-    struct definition *definition = definition_read(source, &problems);
+    bool good = check_definition(source, file, (size_t)o->states, o->json);
     json_decref(source);
-    int status = EXIT_NO;
-    if (definition)
-        status = report(o, definition);
-    else
-        print_problems(file, &problems);
-    definition_free(definition);
-    return status;
+    return good ? EXIT_SUCCESS : EXIT_NO;
 }
 
 static void print_definitions(const json_t *answer)

@@ -12,14 +12,13 @@ SAGAS=10
 n=0 failures=0
 
 check() { # NAME STATUS NOTE
+    local word=ok
     n=$((n + 1))
-    if [ "$2" = 0 ]; then
-        echo "ok $n - $1 # $3"
-    else
-        echo "not ok $n - $1 # $3"
+    if [ "$2" != 0 ]; then
+        word='not ok'
         failures=$((failures + 1))
-    fi | tee -a "$tap"
-    [ "$2" = 0 ] || failures=$((failures + 1))
+    fi
+    echo "$word $n - $1 # $3" | tee -a "$tap"
 }
 
 every_seed_holds() {
