@@ -12,10 +12,10 @@
 static struct definition *plans[PLANS_MAX];
 static size_t plans_count;
 
-static void add_retry(json_t *step, const char *member)
+static void add_retry(json_t *step, const char *member, int attempts_min)
 {
     json_object_set_new(step, member,
-                        json_pack("{s:i, s:s, s:s, s:f, s:f}", "max_attempts", (int)(1 + sim_below(4)), "initial", "100ms", "max",
+                        json_pack("{s:i, s:s, s:s, s:f, s:f}", "max_attempts", attempts_min + (int)sim_below(4), "initial", "100ms", "max",
                                   "2s", "multiplier", 2.0, "jitter", 0.3));
 }
 
@@ -48,12 +48,12 @@ static json_t *make_call(const char *name)
                              "compensation", "undo", "input", "n", "${input.n}", "timeout", timeouts[sim_below(4)]);
     if (sim_chance(0.1))
         json_object_set_new(step, "compensation", json_null());
+    const char *on_timeout = sim_chance(0.2) ? "compensate" : sim_chance(0.4) ? "probe" : "retry";
+    json_object_set_new(step, "on_timeout", json_string(on_timeout));
     if (sim_chance(0.5))
-        add_retry(step, "retry");
+        add_retry(step, "retry", strcmp(on_timeout, "probe") == 0 ? 2 : 1);
     if (sim_chance(0.1))
-        add_retry(step, "compensation_retry");
-    if (sim_chance(0.2))
-        json_object_set_new(step, "on_timeout", json_string("compensate"));
+        add_retry(step, "compensation_retry", 1);
     return step;
 }
 
@@ -78,7 +78,8 @@ static void set_pivot(json_t *source, size_t n)
     if (!json_object_get(step, "service"))
         return;
     json_object_set_new(step, "pivot", json_true());
-    json_object_del(step, "on_timeout");
+    if (strcmp(json_string_value(json_object_get(step, "on_timeout")), "compensate") == 0)
+        json_object_del(step, "on_timeout");
     json_object_del(step, "when");
     struct definition *definition = definition_read(source, &problems);
     if (!definition)

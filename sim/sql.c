@@ -149,8 +149,8 @@ static bool step_load(struct session *session, const struct args *args, struct p
             const struct image *image = row_seen(session, row);
             if (!image || !cell_equal(&image->cells[P_SAGA], &ids[i]))
                 continue;
-            struct cell *out = sim_result(rows, 11);
-            for (size_t k = 0; k < 11; k++)
+            struct cell *out = sim_result(rows, P_XID);
+            for (size_t k = 0; k < P_XID; k++)
                 out[k] = given(&image->cells[k]);
         }
     }
@@ -203,8 +203,8 @@ static bool step_insert(struct session *session, const struct args *args, struct
 {
     (void)rows;
     for (size_t i = 0; i < args->of[0].n; i++) {
-        struct cell cells[12];
-        for (size_t k = 0; k < 11; k++)
+        struct cell cells[P_XID + 1];
+        for (size_t k = 0; k < P_XID; k++)
             cells[k] = *A(k, i);
         cells[P_XID] = cell_int(sim_xid(session));
         if (!insert_new(session, T_STEP, cells, 2))
@@ -226,7 +226,7 @@ static bool step_update(struct session *session, const struct args *args, struct
         if (!there)
             continue;
         bool same_command = cell_equal(&image.cells[P_COMMAND], A(7, i));
-        for (size_t k = 2; k < 11; k++)
+        for (size_t k = 2; k < P_XID; k++)
             image.cells[k] = *A(k, i);
         if (!same_command)
             image.cells[P_XID] = cell_int(sim_xid(session));
@@ -689,11 +689,11 @@ const struct model sim_models[] = {
     {"definition_get", 0xd8b719bf, definition_get},
     {"server_start", 0x4e444919, server_start},
     {"saga_load", 0x095e546c, saga_load},
-    {"step_load", 0x21374871, step_load},
+    {"step_load", 0xd83c98a2, step_load},
     {"saga_insert", 0xd828e68f, saga_insert},
     {"saga_update", 0x63e8ce60, saga_update},
-    {"step_insert", 0x1b7e63ae, step_insert},
-    {"step_update", 0x1d38f515, step_update},
+    {"step_insert", 0x62a03bf4, step_insert},
+    {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
     {"saga_glance", 0xdfd44a1f, saga_glance},

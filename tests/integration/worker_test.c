@@ -193,6 +193,50 @@ START_TEST(a_repeated_command_takes_effect_once_and_is_answered_alike)
 }
 END_TEST
 
+static struct wire_command probe_of(const struct wire_command *action, int round, int attempt)
+{
+    struct wire_command probe = *action;
+    probe.about.kind = "probe";
+    probe.about.round = round;
+    probe.about.attempt = attempt;
+    return probe;
+}
+
+START_TEST(a_probe_is_answered_from_the_record_and_never_recorded)
+{
+    open_world();
+    struct wire_command charge = charge_of(uuid_v7(), good), probe = probe_of(&charge, 1, 2);
+    ck_assert_str_eq(ask(&probe).outcome, "not_seen");
+    ck_assert_int_eq(inbox_rows(), 0);
+    struct wire_reply done = ask(&charge), told = ask(&probe);
+    ck_assert_str_eq(told.outcome, "succeeded");
+    ck_assert_str_eq(told.output, done.output);
+    ck_assert_int_eq(inbox_rows(), 1);
+    struct wire_command refused = charge_of(uuid_v7(), "{\"account\":\"nobody\",\"amount\":500}");
+    ck_assert_str_eq(ask(&refused).outcome, "failed");
+    probe = probe_of(&refused, 1, 2);
+    ck_assert_str_eq(ask(&probe).outcome, "failed");
+    probe = probe_of(&refused, 2, 2); /* the second round's action has not come */
+    ck_assert_str_eq(ask(&probe).outcome, "not_seen");
+    ck_assert_int_eq(charges(), 1);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_probe_beside_its_action_sees_what_became_of_it)
+{
+    open_world();
+    struct wire_command charge = charge_of(uuid_v7(), good), probe = probe_of(&charge, 1, 2);
+    send_command(&charge); /* in one batch */
+    send_command(&probe);
+    ck_assert_str_eq(next_reply().outcome, "succeeded");
+    struct wire_reply told = next_reply();
+    ck_assert_str_eq(told.about.kind, "probe");
+    ck_assert_str_eq(told.outcome, "succeeded");
+    close_world();
+}
+END_TEST
+
 START_TEST(a_compensation_that_comes_first_fences_the_action)
 {
     open_world();
@@ -375,6 +419,8 @@ END_TEST
 
 static const TTest **const tests[] = {
     &a_repeated_command_takes_effect_once_and_is_answered_alike,
+    &a_probe_is_answered_from_the_record_and_never_recorded,
+    &a_probe_beside_its_action_sees_what_became_of_it,
     &a_compensation_that_comes_first_fences_the_action,
     &a_compensation_fences_what_was_refused_against_later_rounds,
     &refusals_have_reasons_and_are_recorded,

@@ -99,6 +99,7 @@ START_TEST(each_fault_is_named_at_its_place)
         {IN_STEP("\"timeout\":\"soon\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"timeout\":\"0s\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"on_timeout\":\"panic\""), "/steps/0/on_timeout", "expected"},
+        {IN_STEP("\"on_timeout\":\"probe\",\"retry\":{\"max_attempts\":1}"), "/steps/0/retry/max_attempts", "a probe is an attempt"},
         {IN_STEP("\"retry\":1"), "/steps/0/retry", "expected an object"},
         {IN_STEP("\"retry\":{\"max_attempts\":0}"), "/steps/0/retry/max_attempts", "expected a whole number"},
         {IN_STEP("\"retry\":{\"jitter\":2}"), "/steps/0/retry/jitter", "expected a number"},

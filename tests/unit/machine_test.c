@@ -63,6 +63,13 @@ static const char *const conditional =
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"when\":{\">\":[{\"var\":\"steps.b.output.id\"},5]}},"
     "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
 
+/* a asks after silence, up to 4 attempts. */
+static const char *const probing =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1s\",\"on_timeout\":\"probe\","
+    "\"retry\":{\"max_attempts\":4,\"initial\":\"100ms\",\"jitter\":0}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+
 /* a; then w waits for a signal beside l, a delay; then b. */
 static const char *const waiting =
     "{\"name\":\"d\",\"steps\":["
@@ -108,8 +115,8 @@ static void world_apply(struct world *w, const struct event *event)
     machine_apply(&w->saga, event, w->now_ms, &effects);
     for (const struct command *c = effects.commands; c; c = c->next) {
         char letter = w->definition->steps[c->step].name[0];
-        buf_printf(&w->sent, "%s%c%d", w->sent.len ? " " : "", c->kind == KIND_ACTION ? letter : toupper(letter),
-                   c->attempt);
+        buf_printf(&w->sent, "%s%s%c%d", w->sent.len ? " " : "", c->kind == KIND_PROBE ? "?" : "",
+                   c->kind == KIND_COMPENSATION ? toupper(letter) : letter, c->attempt);
         bool after_pivot = w->definition->pivot >= 0 && c->step > w->definition->pivot;
         ck_assert_int_eq(c->deadline_ms != 0, c->kind == KIND_ACTION && w->saga.deadline_ms && !after_pivot);
         if (c->kind == KIND_ACTION && letter == 'b')
@@ -143,6 +150,8 @@ static struct event reply(const struct world *w, char letter, int attempt, char 
     case '-': event.outcome = OUTCOME_FAILED; event.error = "{\"code\":\"no\"}"; break;
     case '~': event.outcome = OUTCOME_RETRY; break;
     case '.': event.outcome = OUTCOME_ACCEPTED; break;
+    case '@': event.outcome = OUTCOME_IN_PROGRESS; break;
+    case 'o': event.outcome = OUTCOME_NOT_SEEN; break;
     default: ck_abort_msg("sign %c", sign);
     }
     return event;
@@ -181,8 +190,12 @@ static void play_one(struct world *w, const char *word)
         w->now_ms += word[0] == 'u' ? atoi(word + 1) : 0;
         enum event_type type = word[0] == 'u' ? EVENT_UNRELEASED : word[0] == 'w' ? EVENT_WITHDRAWN : EVENT_REFUSED;
         world_apply(w, &(struct event){.type = type, .step = step,
-                                       .kind = s->state == STEP_RUNNING ? KIND_ACTION : KIND_COMPENSATION,
+                                       .kind = machine_kind(s),
                                        .round = s->round, .attempt = s->attempt});
+    } else if (word[0] == '?') {
+        struct event event = reply(w, word[1], isdigit((unsigned char)word[2]) ? atoi(word + 2) : 0, word[strlen(word) - 1]);
+        event.kind = KIND_PROBE;
+        world_apply(w, &event);
     } else {
         struct event event = reply(w, word[0], isdigit((unsigned char)word[1]) ? atoi(word + 1) : 0,
                                    word[strlen(word) - 1]);
@@ -222,6 +235,26 @@ static const struct {
     {"a late success goes on", "a+ b+ c+ d- C- B+ C+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"not before the last one that failed", "a+ b+ c+ d- C- B- C+ B+ A+", "a1 b1 c1 d1 C1 B1 A1", SAGA_COMPENSATED},
     {"one of two that failed", "a+ b+ c+ d- C- B- C+", "a1 b1 c1 d1 C1 B1", SAGA_STALLED},
+}, probe_scripts[] = {
+    {"silence asks, and the answer is a verdict", "a+ c+", "a1 c1", SAGA_COMPLETED},
+    {"it had succeeded", "t1000 ?a+ c+", "a1 ?a2 c1", SAGA_COMPLETED},
+    {"it had failed", "t1000 ?a-", "a1 ?a2", SAGA_COMPENSATED},
+    {"not seen means send again, after a pause, never failed", "t1000 ?ao t400 a+ c+", "a1 ?a2 a3 c1", SAGA_COMPLETED},
+    {"in progress waits for the timeout anew, then asks again", "t1000 t900 ?a@ t900 t100 ?a+ c+", "a1 ?a2 ?a3 c1", SAGA_COMPLETED},
+    {"silence of the probe asks again", "t1000 t1000 ?a+ c+", "a1 ?a2 ?a3 c1", SAGA_COMPLETED},
+    {"the action's late reply is a verdict too", "t1000 a1+ c+", "a1 ?a2 c1", SAGA_COMPLETED},
+    {"a passing fault of the attempt before is history", "t1000 a1~ ?a+ c+", "a1 ?a2 c1", SAGA_COMPLETED},
+    {"and so are its heartbeats", "t1000 t900 a1. t100 ?a3+ c+", "a1 ?a2 ?a3 c1", SAGA_COMPLETED},
+    {"an earlier probe that saw nothing is history", "t1000 t1000 ?a2o ?a3+ c+", "a1 ?a2 ?a3 c1", SAGA_COMPLETED},
+    {"an earlier probe's verdict is one", "t1000 t1000 ?a2+ c+", "a1 ?a2 ?a3 c1", SAGA_COMPLETED},
+    {"probes are attempts: they are bounded, then it is unknown and undone", "t1000 t1000 t1000 t1000 A+", "a1 ?a2 ?a3 ?a4 A1", SAGA_COMPENSATED},
+    {"not seen by the last attempt is unknown as well", "t1000 t1000 t1000 ?ao A+", "a1 ?a2 ?a3 ?a4 A1", SAGA_COMPENSATED},
+    {"on the way back nothing is asked", "x t1000 A+", "a1 A1", SAGA_COMPENSATED},
+    {"a probe in flight is waited for", "t1000 x ?a+ A+", "a1 ?a2 A1", SAGA_COMPENSATED},
+    {"it is given up when it saw nothing", "t1000 x ?ao A+", "a1 ?a2 A1", SAGA_COMPENSATED},
+    {"or taken back: the action before it may have happened", "t1000 x w A+", "a1 ?a2 A1", SAGA_COMPENSATED},
+    {"once the compensation has begun the probe's verdict is history", "t1000 t1000 t1000 t1000 ?a4- A+", "a1 ?a2 ?a3 ?a4 A1", SAGA_COMPENSATED},
+    {"an action that pauses for its next attempt asks nothing", "a~ t100 a+ c+", "a1 a2 c1", SAGA_COMPLETED},
 }, wait_scripts[] = {
     {"a signal and the delay, in this order", "a+ s t10000 b+", "a1 b1", SAGA_COMPLETED},
     {"in the other order", "a+ t10000 s b+", "a1 b1", SAGA_COMPLETED},
@@ -362,6 +395,19 @@ START_TEST(a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated)
     ck_assert_int_eq(w.steps[1].state, STEP_SKIPPED);
     ck_assert_int_eq(w.steps[2].state, STEP_SKIPPED);
     ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_succeeded step_skipped step_skipped action_sent ");
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(silence_may_ask_what_became_of_the_action)
+{
+    for (size_t i = 0; i < sizeof probe_scripts / sizeof probe_scripts[0]; i++)
+        check_script(probing, probe_scripts[i].name, probe_scripts[i].script, probe_scripts[i].sent, probe_scripts[i].end);
+    struct world w;
+    world_open(&w, probing);
+    play(&w, "t1000 ?a@ t1000 ?ao t400 a+");
+    ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_timed_out probe_sent:2 action_in_progress:2 action_timed_out:2 "
+                                           "probe_sent:3 action_not_seen:3 action_sent:4 action_succeeded:4 action_sent ");
     world_close(&w);
 }
 END_TEST
@@ -522,6 +568,16 @@ START_TEST(a_wake_up_is_not_moved_by_replies)
 }
 END_TEST
 
+/* Where something is asked the answer may be a probe's. */
+static void probe_instead(const struct world *w, unsigned *seed, struct event *event)
+{
+    if (w->definition->steps[event->step].on_timeout != ON_TIMEOUT_PROBE || event->kind != KIND_ACTION || rand_r(seed) % 2)
+        return;
+    event->kind = KIND_PROBE;
+    if (event->outcome == OUTCOME_RETRY || event->outcome == OUTCOME_ACCEPTED)
+        event->outcome = event->outcome == OUTCOME_RETRY ? OUTCOME_NOT_SEEN : OUTCOME_IN_PROGRESS;
+}
+
 static void apply_random(struct world *w, unsigned *seed, const char *letters)
 {
     int dice = rand_r(seed) % 20;
@@ -534,6 +590,7 @@ static void apply_random(struct world *w, unsigned *seed, const char *letters)
         world_apply(w, &(struct event){.type = EVENT_TIMER});
     } else {
         struct event event = reply(w, letters[(size_t)rand_r(seed) % strlen(letters)], 1 + rand_r(seed) % 3, "+-~."[rand_r(seed) % 4]);
+        probe_instead(w, seed, &event);
         if (event.kind == KIND_ACTION || event.outcome != OUTCOME_FAILED)
             world_apply(w, &event);
     }
@@ -544,15 +601,16 @@ START_TEST(random_events_break_no_invariant)
 {
     unsigned seed = 20260131;
     for (int run = 0; run < 6000; run++) {
-        const char *const definitions[] = {plain, diamond, pivoted, waiting}, *const all[] = {"abcCBA", "abcdDCBA", "apbcCBPA", "abwlBA"};
-        const char *letters = all[run % 4];
+        const char *const definitions[] = {plain, diamond, pivoted, waiting, probing};
+        const char *const all[] = {"abcCBA", "abcdDCBA", "apbcCBPA", "abwlBA", "acCA"};
+        const char *letters = all[run % 5];
         struct world w;
-        world_open(&w, definitions[run % 4]);
+        world_open(&w, definitions[run % 5]);
         world_apply(&w, &(struct event){.type = EVENT_START});
         for (int i = 0; i < 30; i++)
             apply_random(&w, &seed, letters);
         for (int i = 0; i < 40 && !saga_ended(w.saga.state) && w.saga.state != SAGA_STALLED; i++) {
-            w.now_ms += run % 4 == 3 ? 3600000 : 1000;
+            w.now_ms += run % 5 == 3 ? 3600000 : 1000;
             world_apply(&w, &(struct event){.type = EVENT_TIMER});
             for (const char *letter = letters; *letter; letter++) {
                 struct event event = reply(&w, *letter, 0, '+');
@@ -593,6 +651,7 @@ static const TTest **const tests[] = {
     &scripts_give_their_commands,
     &steps_run_as_a_graph_and_are_undone_against_it,
     &a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated,
+    &silence_may_ask_what_became_of_the_action,
     &a_saga_waits_for_signals_and_for_time,
     &behind_the_pivot_there_is_no_way_back,
     &an_act_is_for_the_step_as_it_was_seen,

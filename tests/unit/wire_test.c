@@ -126,7 +126,7 @@ END_TEST
 
 START_TEST(a_malformed_reply_is_refused)
 {
-    static const char *const bad[] = {"", "{", "[]", "{}", "{\"outcome\":\"maybe\"}", "{\"outcome\":7}",
+    static const char *const bad[] = {"", "{", "[]", "{}", "{\"outcome\":\"maybe\"}", "{\"outcome\":7}", "{\"outcome\":\"not_seen\"}",
                                       "{\"outcome\":\"failed\",\"error\":\"no\"}",
                                       "{\"outcome\":\"retry\",\"retry_after\":5}",
                                       "{\"outcome\":\"succeeded\",\"output\":\"\\u0000\"}"};

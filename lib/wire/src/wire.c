@@ -214,6 +214,15 @@ static bool need_type(struct arena *arena, const struct wire_message *message, c
     return true;
 }
 
+static bool is_one_of(const char *const *known, size_t n, const char *word)
+{
+    for (size_t i = 0; word && i < n; i++) {
+        if (strcmp(known[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool read_about(struct arena *arena, const struct wire_message *message, struct wire_about *about, struct err *err)
 {
     const char *id;
@@ -226,8 +235,9 @@ static bool read_about(struct arena *arena, const struct wire_message *message, 
         return err_set(err, ERR_REFUSED, "header saga-id is not a UUID");
     if (strlen(about->step) >= WIRE_NAME_MAX || strlen(about->namespace_) >= WIRE_NAME_MAX)
         return err_set(err, ERR_REFUSED, "header saga-step or saga-namespace is longer than %d characters", WIRE_NAME_MAX - 1);
-    if (strcmp(about->kind, "action") != 0 && strcmp(about->kind, "compensation") != 0)
-        return err_set(err, ERR_REFUSED, "header saga-kind is neither action nor compensation");
+    static const char *const kinds[] = {"action", "compensation", "probe"};
+    if (!is_one_of(kinds, 3, about->kind))
+        return err_set(err, ERR_REFUSED, "header saga-kind is not action, compensation or probe");
     return true;
 }
 
@@ -279,23 +289,22 @@ static bool read_retry_after(const json_t *body, int64_t *ms, struct err *err)
     return err_set(err, ERR_REFUSED, "/retry_after: expected a duration like \"250ms\"");
 }
 
-static bool is_outcome(const char *word)
+static bool read_outcome(struct arena *arena, const json_t *body, struct wire_reply *reply, struct err *err)
 {
-    static const char *const known[] = {"succeeded", "failed", "retry", "accepted"};
-    for (size_t i = 0; word && i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i], word) == 0)
-            return true;
-    }
-    return false;
+    static const char *const outcomes[] = {"succeeded", "failed", "retry", "accepted"};
+    static const char *const answers[] = {"succeeded", "failed", "in_progress", "not_seen"};
+    const char *outcome = json_string_value(json_object_get(body, "outcome"));
+    bool probe = strcmp(reply->about.kind, "probe") == 0;
+    if (!is_one_of(probe ? answers : outcomes, 4, outcome))
+        return err_set(err, ERR_REFUSED, probe ? "/outcome: expected \"succeeded\", \"failed\", \"in_progress\" or \"not_seen\""
+                                               : "/outcome: expected \"succeeded\", \"failed\", \"retry\" or \"accepted\"");
+    reply->outcome = arena_strdup(arena, outcome);
+    return true;
 }
 
 static bool read_body(struct arena *arena, const json_t *body, struct wire_reply *reply, struct err *err)
 {
-    const char *outcome = json_string_value(json_object_get(body, "outcome"));
-    if (!is_outcome(outcome))
-        return err_set(err, ERR_REFUSED, "/outcome: expected \"succeeded\", \"failed\", \"retry\" or \"accepted\"");
-    reply->outcome = arena_strdup(arena, outcome);
-    if (!read_error(arena, body, &reply->error, err) || !read_retry_after(body, &reply->retry_after_ms, err))
+    if (!read_outcome(arena, body, reply, err) || !read_error(arena, body, &reply->error, err) || !read_retry_after(body, &reply->retry_after_ms, err))
         return false;
     const json_t *output = json_object_get(body, "output");
     struct buf text = buf_new(OUTPUT_MAX);

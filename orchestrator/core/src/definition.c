@@ -124,10 +124,20 @@ static enum on_timeout read_on_timeout(struct reader *r, json_t *step, const cha
     const char *word = json_string_value(value);
     if (!value || (word && strcmp(word, "retry") == 0))
         return ON_TIMEOUT_RETRY;
+    if (word && strcmp(word, "probe") == 0)
+        return ON_TIMEOUT_PROBE;
     if (word && strcmp(word, "compensate") == 0)
         return ON_TIMEOUT_COMPENSATE;
-    problem_add(r->problems, pointer_member(pointer, "on_timeout", at), "expected \"retry\" or \"compensate\"");
+    problem_add(r->problems, pointer_member(pointer, "on_timeout", at), "expected \"retry\", \"probe\" or \"compensate\"");
     return ON_TIMEOUT_RETRY;
+}
+
+static void check_probe(struct reader *r, const char *pointer, const struct step_definition *step)
+{
+    char retry[POINTER_MAX], at[POINTER_MAX];
+    if (step->on_timeout == ON_TIMEOUT_PROBE && step->retry.max_attempts == 1)
+        problem_add(r->problems, pointer_member(pointer_member(pointer, "retry", retry), "max_attempts", at),
+                    "a probe is an attempt too: with one attempt nothing would be asked");
 }
 
 /* Every other step is done before it is sent, or begins after it has succeeded: so the way back never leads over it. */
@@ -140,7 +150,7 @@ static void check_pivot(struct reader *r)
         return;
     pointer_index("/steps", (size_t)definition->pivot, at);
     if (pivot->on_timeout == ON_TIMEOUT_COMPENSATE)
-        problem_add(r->problems, pointer_member(at, "on_timeout", pointer), "a pivot is never given up: expected \"retry\"");
+        problem_add(r->problems, pointer_member(at, "on_timeout", pointer), "a pivot is never given up: expected \"retry\" or \"probe\"");
     for (size_t i = 0; i < definition->steps_n; i++) {
         if ((int)i != definition->pivot && !step_set_has(&pivot->ancestors, i) && !step_set_has(&pivot->descendants, i))
             problem_add(r->problems, pointer_member(at, "pivot", pointer), "the step %s is neither before nor after the pivot",
@@ -229,6 +239,7 @@ static void read_call(struct reader *r, json_t *step, const char *pointer, size_
     out->on_timeout = read_on_timeout(r, step, pointer);
     read_retry(r, step, pointer, "retry", &out->retry);
     read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
+    check_probe(r, pointer, out);
     read_pivot(r, step, index, pointer);
 }
 

@@ -16,14 +16,16 @@ static enum step_event again_or_give_up(const struct move *m, int step, enum ste
         return ON_GIVE_UP;
     if (action && again == ON_SILENCE && step_of(m, step)->on_timeout == ON_TIMEOUT_COMPENSATE)
         return ON_GIVE_UP;
-    return retry_exhausted(policy_of(m, step), m->saga->steps[step].attempt) ? ON_GIVE_UP : again;
+    if (retry_exhausted(policy_of(m, step), m->saga->steps[step].attempt))
+        return ON_GIVE_UP;
+    return action && again == ON_SILENCE && step_of(m, step)->on_timeout == ON_TIMEOUT_PROBE ? ON_ASK : again;
 }
 
 /* Whether the event speaks of the attempt that is out now. */
 static bool is_current(const struct move *m)
 {
     const struct saga_step *s = &m->saga->steps[m->event->step];
-    return step_in_flight(s->state) && !s->paused && m->event->kind == kind_of(s->state) && m->event->attempt == s->attempt &&
+    return step_in_flight(s->state) && !s->paused && m->event->kind == machine_kind(s) && m->event->attempt == s->attempt &&
            m->event->round == s->round;
 }
 
@@ -38,7 +40,8 @@ static bool apply_verdict(struct move *m)
 {
     bool good = m->event->outcome == OUTCOME_SUCCEEDED;
     enum step_event undone = m->saga->steps[m->event->step].waived ? ON_FENCED : ON_UNDONE;
-    enum step_event on = m->event->kind == KIND_ACTION ? (good ? ON_SUCCEEDED : ON_FAILED) : (good ? undone : ON_UNDO_FAILED);
+    bool undo = m->event->kind == KIND_COMPENSATION;
+    enum step_event on = undo ? (good ? undone : ON_UNDO_FAILED) : (good ? ON_SUCCEEDED : ON_FAILED);
     if (!transition_find(m->saga->steps[m->event->step].state, on))
         return false;
     m->saga->steps[m->event->step].error = good ? NULL : m->event->error;
@@ -49,10 +52,13 @@ static bool apply_attempt_reply(struct move *m)
 {
     if (!is_current(m))
         return false;
+    int step = m->event->step;
     if (m->event->outcome == OUTCOME_ACCEPTED)
-        return step_move(m, m->event->step, ON_ACCEPTED, NULL, 0);
-    m->saga->steps[m->event->step].error = m->event->error;
-    return step_move(m, m->event->step, again_or_give_up(m, m->event->step, ON_RETRY), NULL, 0);
+        return step_move(m, step, ON_ACCEPTED, NULL, 0);
+    if (m->event->outcome == OUTCOME_IN_PROGRESS)
+        return step_move(m, step, ON_IN_PROGRESS, NULL, 0);
+    m->saga->steps[step].error = m->event->error;
+    return step_move(m, step, again_or_give_up(m, step, m->event->outcome == OUTCOME_NOT_SEEN ? ON_NOT_SEEN : ON_RETRY), NULL, 0);
 }
 
 static void apply_reply(struct move *m)
@@ -95,7 +101,7 @@ static void step_timer(struct move *m, int step)
         return;
     }
     enum step_event on = again_or_give_up(m, step, ON_SILENCE);
-    if (on == ON_SILENCE) {
+    if (on != ON_GIVE_UP) {
         step_send(m, step, on);
         return;
     }
@@ -358,5 +364,5 @@ bool machine_withdraws(const struct saga *saga, int step)
 
 enum command_kind machine_kind(const struct saga_step *step)
 {
-    return kind_of(step->state);
+    return step->probing ? KIND_PROBE : kind_of(step->state);
 }

@@ -66,12 +66,12 @@ static const json_t *lookup(void *context, int step)
     return parse_once(&from->output_value, from->output, from->output_len);
 }
 
-/* A compensation is told what its action was told and what it answered. */
+/* A probe is told what the action was told; a compensation, also what it answered. */
 static bool write_value(struct move *m, int step, enum command_kind kind, struct buf *out, struct err *err)
 {
     const struct template_node *input = step_of(m, step)->input;
     const struct saga_step *s = &m->saga->steps[step];
-    if (kind == KIND_ACTION)
+    if (kind != KIND_COMPENSATION)
         return template_write(input, lookup, m->saga, out, err);
     buf_str(out, "{\"input\":");
     if (!template_write(input, lookup, m->saga, out, err))
@@ -103,7 +103,7 @@ static const char *make_value(struct move *m, int step, enum command_kind kind, 
     struct err err;
     const char *value = NULL;
     /* One level is left for the compensation, which wraps the action's input. */
-    int depth_max = kind == KIND_ACTION ? JSON_DEPTH_MAX - 1 : JSON_DEPTH_MAX;
+    int depth_max = kind == KIND_COMPENSATION ? JSON_DEPTH_MAX : JSON_DEPTH_MAX - 1;
     bool ok = write_value(m, step, kind, &text, &err);
     if (ok && json_text_depth(buf_text(&text), text.len) > depth_max)
         ok = err_set_code(&err, ERR_REFUSED, "bad_input", "the input is nested deeper than %d levels", depth_max);
@@ -138,16 +138,18 @@ static void arm(struct move *m, int step)
     record(m, step_of(m, step)->kind == STEP_WAITS ? "waiting" : "delayed", step, 0, NULL);
 }
 
-static void send(struct move *m, int step, const char *value, size_t value_len)
+static void send(struct move *m, int step, bool probes, const char *value, size_t value_len)
 {
+    static const char *const entries[KINDS_N] = {"action_sent", "compensation_sent", "probe_sent"};
     struct saga_step *s = &m->saga->steps[step];
     struct effects *effects = m->effects;
     struct command *command = arena_alloc(effects->arena, sizeof *command);
     s->attempt++;
     s->paused = false;
+    s->probing = probes;
     s->due_ms = m->now_ms + step_of(m, step)->timeout_ms;
     s->command_id = effects->new_id();
-    enum command_kind kind = kind_of(s->state);
+    enum command_kind kind = machine_kind(s);
     *command = (struct command){.id = s->command_id, .step = step, .kind = kind, .round = s->round,
                                 .attempt = s->attempt, .value = value, .value_len = value_len,
                                 .deadline_ms = has_deadline(m, step, kind) ? m->saga->deadline_ms : 0};
@@ -155,7 +157,7 @@ static void send(struct move *m, int step, const char *value, size_t value_len)
         effects->commands_tail = &effects->commands;
     *effects->commands_tail = command;
     effects->commands_tail = &command->next;
-    record(m, kind == KIND_ACTION ? "action_sent" : "compensation_sent", step, s->attempt, NULL);
+    record(m, entries[kind], step, s->attempt, NULL);
 }
 
 const struct retry_policy *policy_of(const struct move *m, int step)
@@ -213,8 +215,10 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     s->state = t->to;
     s->changed = true;
     m->effects->changed = true;
-    if (!step_in_flight(t->to))
+    if (!step_in_flight(t->to)) {
         s->due_ms = 0;
+        s->probing = false;
+    }
     if (from != t->to && step_in_flight(t->to))
         s->attempt = 0;
     if (on == ON_SEND)
@@ -225,7 +229,8 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
         record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
     m->told = 0;
     switch (t->action) {
-    case DO_SEND: step_calls(m, step) ? send(m, step, value, value_len) : arm(m, step); break;
+    case DO_SEND: step_calls(m, step) ? send(m, step, false, value, value_len) : arm(m, step); break;
+    case DO_ASK: send(m, step, true, value, value_len); break;
     case DO_PAUSE: pause_step(m, step); break;
     case DO_REARM: s->due_ms = m->now_ms + step_of(m, step)->timeout_ms; break;
     case DO_KEEP: keep_output(m, step); break;

@@ -9,8 +9,8 @@ static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING"
 static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
                                                        "UNKNOWN", "SKIPPED", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
                                                        "WAIVED"};
-static const char *const kinds[KINDS_N] = {"action", "compensation"};
-static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted"};
+static const char *const kinds[KINDS_N] = {"action", "compensation", "probe"};
+static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted", "in_progress", "not_seen"};
 
 static bool parse(const char *const *names, size_t n, const char *name, int *out)
 {

@@ -14,6 +14,9 @@ static const struct transition table[] = {
     {STEP_RUNNING, ON_SILENCE, STEP_RUNNING, DO_SEND, "action_timed_out", "silence, attempts are left: the inbox dedupes"},
     {STEP_RUNNING, ON_DUE, STEP_RUNNING, DO_SEND, NULL, "the pause is over"},
     {STEP_RUNNING, ON_ACCEPTED, STEP_RUNNING, DO_REARM, "action_accepted", "a long action shows that it lives"},
+    {STEP_RUNNING, ON_ASK, STEP_RUNNING, DO_ASK, "action_timed_out", "silence: what became of it?"},
+    {STEP_RUNNING, ON_IN_PROGRESS, STEP_RUNNING, DO_REARM, "action_in_progress", "the participant is at it"},
+    {STEP_RUNNING, ON_NOT_SEEN, STEP_RUNNING, DO_PAUSE, "action_not_seen", "it may still come: it is sent again, never failed"},
     {STEP_RUNNING, ON_GIVE_UP, STEP_UNKNOWN, DO_TURN, "action_unknown", "no verdict and no attempt left: it may have happened"},
     {STEP_RUNNING, ON_UNSENDABLE, STEP_FAILED, DO_TURN, "action_not_sent", "its only command never left"},
     {STEP_UNKNOWN, ON_SUCCEEDED, STEP_SUCCEEDED, DO_KEEP, "action_succeeded", "a late verdict, before the compensation began"},
@@ -70,7 +73,7 @@ const struct transition *transition_find(enum step_state from, enum step_event o
 void machine_print(FILE *out)
 {
     static const char *const events[STEP_EVENTS_N] = {"send",    "unsendable", "skip",    "succeeded",  "failed",          "retry",
-                                                      "silence", "due",        "accepted",   "give up",         "compensate",
+                                                      "silence", "due",        "accepted",   "ask", "in progress", "not seen", "give up",         "compensate",
                                                       "nothing to undo", "undone", "undo failed",
                                                       "again", "supplied", "waive", "fence", "fenced", "signal",
                                                       "elapsed", "expired", "call off"};

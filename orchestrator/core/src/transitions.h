@@ -14,6 +14,9 @@ enum step_event {
     ON_SILENCE,
     ON_DUE,
     ON_ACCEPTED,
+    ON_ASK,         /* silence, and the definition wants to know */
+    ON_IN_PROGRESS,
+    ON_NOT_SEEN,
     ON_GIVE_UP,
     ON_COMPENSATE,
     ON_NOTHING_TO_UNDO,
@@ -35,6 +38,7 @@ enum step_event {
 enum step_action {
     DO_NOTHING,
     DO_SEND,   /* the next attempt of the present kind goes out */
+    DO_ASK,    /* the next attempt asks what became of the action */
     DO_PAUSE,  /* the next attempt waits */
     DO_REARM,  /* the timeout starts anew */
     DO_KEEP,   /* the output is kept */

@@ -52,7 +52,7 @@ static struct store_message *command_message(struct engine *engine, struct arena
     struct wire_command wire = {
         .id = command->id,
         .about = {STORE_NAMESPACE, saga->id, step->name, command_kind_name(command->kind), command->round, command->attempt},
-        .action = command->kind == KIND_ACTION ? step->action : step->compensation,
+        .action = command->kind == KIND_COMPENSATION ? step->compensation : step->action,
         .deadline_ms = command->deadline_ms,
         .source = engine->config.prefix,
         .traceparent = wire_traceparent(saga->traceparent, &saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),

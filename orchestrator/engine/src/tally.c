@@ -98,7 +98,8 @@ static struct step_tally *step_of(struct definition_tally *definition, const cha
     }
     struct step_tally *step = mem_alloc(sizeof *step);
     step->name = mem_strdup(name);
-    step->durations[KIND_ACTION].shape = step->durations[KIND_COMPENSATION].shape = &histogram_durations;
+    for (int kind = 0; kind < KINDS_N; kind++)
+        step->durations[kind].shape = &histogram_durations;
     step->next = definition->steps;
     return definition->steps = step;
 }

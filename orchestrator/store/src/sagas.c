@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "store/store.h"
 
-#define STEP_COLUMNS 11
+#define STEP_COLUMNS 12
 #define ENTRIES_MAX (64u * 1024 * 1024)
 
 /* clang-format off */
@@ -20,7 +20,7 @@ static const struct pg_statement saga_load = {
     " traceparent, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
-    "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived"
+    "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing"
     " FROM step WHERE saga_id = ANY($1) ORDER BY saga_id"};
 static const struct pg_statement saga_insert = {
     "saga_insert",
@@ -37,17 +37,18 @@ static const struct pg_statement saga_update = {
     " AS t(id, state, cancelled, ended_at, wake_at) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
-    "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived)"
+    "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived,"
+    "                  probing)"
     " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[],"
-    "                      $8::uuid[], $9::json[], $10::json[], $11::bool[])"};
+    "                      $8::uuid[], $9::json[], $10::json[], $11::bool[], $12::bool[])"};
 static const struct pg_statement step_update = {
     "step_update",
     "UPDATE step SET state = t.state, round = t.round, attempt = t.attempt, paused = t.paused, due_at = t.due_at,"
-    " command_id = t.command_id, output = t.output, error = t.error, waived = t.waived,"
+    " command_id = t.command_id, output = t.output, error = t.error, waived = t.waived, probing = t.probing,"
     " command_xid = CASE WHEN step.command_id = t.command_id THEN step.command_xid ELSE pg_current_xact_id() END"
     " FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::int[], $6::bool[], $7::timestamptz[], $8::uuid[],"
-    "             $9::json[], $10::json[], $11::bool[])"
-    " AS t(saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived)"
+    "             $9::json[], $10::json[], $11::bool[], $12::bool[])"
+    " AS t(saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing)"
     " WHERE step.saga_id = t.saga_id AND step.position = t.position"};
 static const struct pg_statement history_insert = {
     "history_insert",
@@ -130,6 +131,7 @@ static bool read_step(struct arena *arena, const struct pg_rows *rows, size_t ro
     step->output = keep_text(arena, rows, row, 8, &step->output_len);
     step->error = keep_text(arena, rows, row, 9, NULL);
     step->waived = pg_get_bool(rows, row, 10);
+    step->probing = pg_get_bool(rows, row, 11);
     step->stored = true;
     if (step_state_parse(pg_get_text(rows, row, 2, NULL), &step->state))
         return true;
@@ -256,12 +258,13 @@ static void add_step(struct pg_column **c, const struct saga *saga, size_t posit
         pg_add_null(c[8]);
     pg_add_text(c[9], step->error);
     pg_add_int(c[10], step->waived);
+    pg_add_int(c[11], step->probing);
 }
 
 static size_t fill_steps(struct pg_params *params, const struct store_change *changes, size_t n, bool stored)
 {
     static const enum pg_type types[] = {PG_UUID, PG_INT4, PG_TEXT, PG_INT4, PG_INT4,
-                                         PG_BOOL, PG_TIME, PG_UUID, PG_JSON, PG_JSON, PG_BOOL};
+                                         PG_BOOL, PG_TIME, PG_UUID, PG_JSON, PG_JSON, PG_BOOL, PG_BOOL};
     struct pg_column *c[STEP_COLUMNS];
     size_t rows = 0;
     for (size_t i = 0; i < STEP_COLUMNS; i++)

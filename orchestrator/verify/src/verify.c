@@ -18,6 +18,7 @@ static void simplify_step(json_t *step, size_t index)
     if (!json_object_get(step, "service"))
         return;
     json_object_del(step, "input");
+    json_object_del(step, "on_timeout"); /* with one attempt silence means the same, whatever it says */
     json_object_set_new(step, "retry", json_pack("{s:i}", "max_attempts", 1));
 }
 

@@ -67,6 +67,11 @@ bool task_is_action(const struct task *task)
     return strcmp(task->command.about.kind, "action") == 0;
 }
 
+bool task_is_probe(const struct task *task)
+{
+    return strcmp(task->command.about.kind, "probe") == 0;
+}
+
 struct claim {
     struct pg_params fence, insert, read;
     size_t compensations;
@@ -79,7 +84,7 @@ static void fill_claim(struct claim *claim, const struct task *tasks, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct wire_about *about = &tasks[i].command.about;
         add_key(&read, about); /* twins too, so that places in the answer are places in the batch */
-        if (tasks[i].twin >= 0)
+        if (tasks[i].twin >= 0 || task_is_probe(&tasks[i]))
             continue;
         add_key(&insert, about);
         pg_add_text(kinds, about->kind);
@@ -96,6 +101,17 @@ struct found {
     int round;
     const char *verdict, *reply;
 };
+
+/* An action that another transaction is at is not seen either: sent again, it waits for that one's key. */
+static void decide_probe(struct task *task, const struct found *action)
+{
+    task->way = WAY_NOT_SEEN;
+    if (!action->verdict || task->command.about.round > action->round)
+        return;
+    task->way = strcmp(action->verdict, "refused") == 0 ? WAY_FENCED : WAY_REPEAT;
+    task->body = action->reply;
+    task->body_len = action->reply ? strlen(action->reply) : 0;
+}
 
 static void decide(struct task *task, const struct found *action, const struct found *compensation)
 {
@@ -131,7 +147,9 @@ static void read_rows(struct arena *arena, const struct pg_rows *rows, struct ta
                                                    arena_strdup(arena, pg_get_text(rows, row, 4, NULL))};
     }
     for (size_t i = 0; i < n; i++) {
-        if (tasks[i].twin < 0)
+        if (task_is_probe(&tasks[i]))
+            decide_probe(&tasks[i], &found[i][0]);
+        else if (tasks[i].twin < 0)
             decide(&tasks[i], &found[i][0], &found[i][1]);
     }
 }

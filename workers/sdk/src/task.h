@@ -12,6 +12,7 @@ enum task_way {
     WAY_REPEAT,     /* answered before: the record is the reply */
     WAY_FENCED,     /* an action whose compensation came first */
     WAY_NOT_NEEDED, /* a compensation of an action that took no effect */
+    WAY_NOT_SEEN,   /* a probe of an action that has no verdict here, or only one of an earlier round */
 };
 
 struct task {
@@ -22,10 +23,11 @@ struct task {
     bool reopened;    /* the row was there with an older round's `failed` */
     const char *body; /* of the reply, once it is known */
     size_t body_len;
-    const char *verdict; /* to be recorded: "succeeded", "failed", or NULL: nothing is */
+    const char *verdict; /* to be recorded: "succeeded", "failed", or NULL: nothing is, as of a probe */
 };
 
 bool task_is_action(const struct task *task);
+bool task_is_probe(const struct task *task);
 
 /* The inbox: one round trip to claim the keys of tasks[0..n), in a transaction that is opened here. Sets their way, and the
  * body of those that were answered before. */

@@ -99,10 +99,14 @@ static bool parse(struct worker *worker)
     return true;
 }
 
+static bool same_step(const struct wire_about *a, const struct wire_about *b)
+{
+    return uuid_equal(&a->saga_id, &b->saga_id) && strcmp(a->step, b->step) == 0 && strcmp(a->namespace_, b->namespace_) == 0;
+}
+
 static bool same_key(const struct wire_about *a, const struct wire_about *b)
 {
-    return uuid_equal(&a->saga_id, &b->saga_id) && strcmp(a->step, b->step) == 0 && strcmp(a->kind, b->kind) == 0 &&
-           strcmp(a->namespace_, b->namespace_) == 0;
+    return same_step(a, b) && strcmp(a->kind, b->kind) == 0;
 }
 
 static void find_twins(struct task *tasks, size_t n)
@@ -111,7 +115,7 @@ static void find_twins(struct task *tasks, size_t n)
         tasks[i].twin = -1;
         tasks[i].reopened = false;
         tasks[i].verdict = NULL;
-        for (size_t k = 0; k < i && tasks[i].twin < 0; k++) {
+        for (size_t k = 0; k < i && tasks[i].twin < 0 && !task_is_probe(&tasks[i]); k++) {
             if (tasks[k].twin < 0 && same_key(&tasks[i].command.about, &tasks[k].command.about))
                 tasks[i].twin = (int)k;
         }
@@ -136,6 +140,9 @@ static bool do_task(struct worker *worker, struct task *task, struct err *err)
         set_body(arena, task, "succeeded", NULL, NULL);
         task->verdict = "succeeded";
         return true;
+    case WAY_NOT_SEEN:
+        set_body(arena, task, "not_seen", NULL, NULL);
+        return true;
     case WAY_RUN:
         if (!past_deadline(task))
             return call_handler(worker->pg, arena, worker->spec, task, err);
@@ -148,7 +155,7 @@ static bool do_task(struct worker *worker, struct task *task, struct err *err)
 
 static void log_answered(const struct task *tasks, size_t n)
 {
-    static const char *const ways[] = {"run", "repeat", "fenced", "not_needed"};
+    static const char *const ways[] = {"run", "repeat", "fenced", "not_needed", "not_seen"};
     for (size_t i = 0; i < n && log_enabled(LOG_DEBUG); i++) {
         const struct task *task = &tasks[i];
         struct wire_label label = wire_label(&task->command.about, task->command.traceparent);
@@ -196,14 +203,21 @@ static bool set_aside(void *context, size_t item, const struct err *err)
     return bury(worker, worker->tasks[worker->base + item].record, err->text);
 }
 
-/* A key may come in two rounds: the later one has to see what became of the earlier, so it goes in a part of its own. */
+/* It has to see what became of the other: of its own key in another round, or of the action that it asks about. */
+static bool comes_after(const struct task *task, const struct task *other)
+{
+    const struct wire_about *about = &task->command.about, *before = &other->command.about;
+    if (task_is_probe(task))
+        return task_is_action(other) && same_step(about, before);
+    return about->round != before->round && same_key(about, before);
+}
+
+/* What comes after another goes in a part, and a transaction, of its own. */
 static size_t part_end(const struct worker *worker, size_t first)
 {
     for (size_t i = first + 1; i < worker->tasks_n; i++) {
-        const struct wire_about *about = &worker->tasks[i].command.about;
         for (size_t k = first; k < i; k++) {
-            const struct wire_about *other = &worker->tasks[k].command.about;
-            if (about->round != other->round && same_key(about, other))
+            if (comes_after(&worker->tasks[i], &worker->tasks[k]))
                 return i;
         }
     }

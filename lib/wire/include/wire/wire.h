@@ -46,7 +46,7 @@ struct wire_about {
     const char *namespace_;
     struct uuid saga_id;
     const char *step;
-    const char *kind; /* "action", "compensation" */
+    const char *kind; /* "action", "compensation", "probe" */
     int round;
     int attempt;
 };
@@ -54,7 +54,7 @@ struct wire_about {
 struct wire_command {
     struct uuid id;
     struct wire_about about;
-    const char *action;      /* the handler's name */
+    const char *action;      /* the handler's name; of a probe, that of the action it asks about */
     int64_t deadline_ms;     /* 0: none */
     const char *source;      /* who sent it, ce_source */
     const char *traceparent; /* passed through in replies; NULL: none */
@@ -64,7 +64,7 @@ struct wire_command {
 
 struct wire_reply {
     struct wire_about about;
-    const char *outcome; /* "succeeded", "failed", "retry", "accepted" */
+    const char *outcome; /* "succeeded", "failed"; "retry", "accepted"; to a probe "in_progress", "not_seen" */
     const char *output;  /* JSON text, for "succeeded"; NULL: null */
     size_t output_len;
     const char *error;   /* JSON object {"code", "message"}, for "failed" and "retry"; NULL: none */

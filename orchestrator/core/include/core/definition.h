@@ -24,8 +24,9 @@ void step_set_join(struct step_set *set, const struct step_set *other);
 bool step_set_has(const struct step_set *set, size_t step);
 bool step_set_meets(const struct step_set *set, const struct step_set *other); /* they have a step in common */
 
-/* When silence outlasts a step's timeout: send the same command again, or give the step up and compensate. */
-enum on_timeout { ON_TIMEOUT_RETRY, ON_TIMEOUT_COMPENSATE };
+/* When silence outlasts a step's timeout: send the same command again, ask what became of it, or give the step up and
+ * compensate. A probe counts as an attempt. */
+enum on_timeout { ON_TIMEOUT_RETRY, ON_TIMEOUT_PROBE, ON_TIMEOUT_COMPENSATE };
 
 /* The pause before attempt n+1 is initial * multiplier^(n-1), at most max, less a random share of up to `jitter`. */
 struct retry_policy {

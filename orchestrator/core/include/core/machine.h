@@ -33,7 +33,8 @@ enum event_type {
     EVENT_SKIP,   /* the same: without it */
 };
 
-enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_RETRY, OUTCOME_ACCEPTED, OUTCOMES_N };
+/* The last two are answers to a probe, which is never answered with the two before them. */
+enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_RETRY, OUTCOME_ACCEPTED, OUTCOME_IN_PROGRESS, OUTCOME_NOT_SEEN, OUTCOMES_N };
 const char *outcome_name(enum outcome outcome);
 bool outcome_parse(const char *name, enum outcome *outcome);
 

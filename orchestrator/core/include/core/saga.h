@@ -33,7 +33,7 @@ enum step_state {
     STEP_STATES_N,
 };
 
-enum command_kind { KIND_ACTION, KIND_COMPENSATION, KINDS_N };
+enum command_kind { KIND_ACTION, KIND_COMPENSATION, KIND_PROBE, KINDS_N };
 
 struct saga_step {
     enum step_state state;
@@ -41,6 +41,7 @@ struct saga_step {
     int attempt; /* of the present kind; 0 before the first */
     bool waived; /* by an operator, on the way forward: it is WAIVED, or will be once its compensation has fenced it */
     bool paused; /* the next attempt waits until due_ms; otherwise due_ms is the present attempt's timeout */
+    bool probing; /* the present attempt asks what became of the action */
     int64_t due_ms; /* 0: nothing is due */
     struct uuid command_id; /* the command last sent */
     const char *output;     /* JSON text of the verdict `succeeded`, or NULL */
@@ -73,7 +74,7 @@ struct saga {
 /* "RUNNING" and so on; static texts. */
 const char *saga_state_name(enum saga_state state);
 const char *step_state_name(enum step_state state);
-const char *command_kind_name(enum command_kind kind); /* "action", "compensation" */
+const char *command_kind_name(enum command_kind kind); /* "action", "compensation", "probe" */
 /* False for any other word. */
 bool saga_state_parse(const char *name, enum saga_state *state);
 bool step_state_parse(const char *name, enum step_state *state);
