@@ -22,6 +22,9 @@ struct fact {
     bool undone;                /* its compensation has been answered: from here on no action */
     bool touched;               /* by an operator */
     bool skipped;               /* its condition did not hold */
+    char verdict[12];           /* on its action, as the service has it on record */
+    int round;                  /* of that verdict */
+    bool refused;               /* a service has answered `failed` for its action */
 };
 
 struct known {
@@ -125,7 +128,8 @@ static void on_action(struct known *known, int step)
         violated(5, known, step, "an action took effect twice");
     if (fact->undone)
         violated(6, known, step, "an action took effect after its compensation");
-    bool can_be_late = !known->definition->steps[step].compensation; /* nothing to undo: nothing fences it either */
+    /* Nothing to undo: nothing fences it either. An operator who goes on without a compensation that cannot be told of answers for it. */
+    bool can_be_late = !known->definition->steps[step].compensation || fact->touched;
     for (size_t i = 0; i < known->definition->steps_n && !can_be_late; i++) {
         if (step_set_has(&known->definition->steps[step].ancestors, i) && known->facts[i].undone && !known->facts[i].touched)
             violated(4, known, step, "an action took effect after a step before it was undone");
@@ -179,9 +183,15 @@ static void on_effect(const struct image *after)
 static void on_inbox(const struct image *after)
 {
     struct known *known = known_of(&after->cells[I_SAGA].id);
-    bool compensation = strcmp(after->cells[I_KIND].text, "compensation") == 0;
-    if (known && compensation && !after->cells[I_VERDICT].null && strcmp(after->cells[I_VERDICT].text, "succeeded") == 0)
-        known->facts[definition_step(known->definition, after->cells[I_STEP].text)].undone = true;
+    if (!known || after->cells[I_VERDICT].null)
+        return;
+    struct fact *fact = &known->facts[definition_step(known->definition, after->cells[I_STEP].text)];
+    if (strcmp(after->cells[I_KIND].text, "action") == 0) {
+        snprintf(fact->verdict, sizeof fact->verdict, "%s", after->cells[I_VERDICT].text);
+        fact->round = (int)after->cells[I_ROUND].n;
+    } else if (strcmp(after->cells[I_VERDICT].text, "succeeded") == 0) {
+        fact->undone = true;
+    }
 }
 
 static void answer_key(const struct wire_about *about, char *out, size_t size)
@@ -208,6 +218,25 @@ static void on_command_row(const struct image *after)
     json_decref(headers);
 }
 
+/* A verdict on an action is on record, whoever tells it. */
+static void note_verdict(const struct wire_about *about, const char *value)
+{
+    struct known *known = known_of(&about->saga_id);
+    bool failed = strncmp(value, "{\"outcome\":\"failed\"", 19) == 0, good = strncmp(value, "{\"outcome\":\"succeeded\"", 22) == 0;
+    int step = known ? definition_step(known->definition, about->step) : -1;
+    if (step < 0 || strcmp(about->kind, "compensation") == 0 || (!failed && !good))
+        return;
+    struct fact *fact = &known->facts[step];
+    fact->refused = fact->refused || failed;
+    if (strcmp(about->kind, "probe") != 0)
+        return;
+    bool refused = strcmp(fact->verdict, "refused") == 0 || strcmp(fact->verdict, "failed") == 0;
+    bool stands = good ? strcmp(fact->verdict, "succeeded") == 0
+                       : (refused && fact->round >= about->round) || fact->round > about->round; /* a later one has reopened it */
+    if (!stands)
+        violated(5, known, step, "a probe was answered with a verdict that does not stand");
+}
+
 /* Which command a service has answered. */
 static void on_reply_row(const struct image *after)
 {
@@ -219,6 +248,7 @@ static void on_reply_row(const struct image *after)
     if (headers && uuid_parse(member(headers, "saga-id"), &about.saga_id)) {
         answer_key(&about, key, sizeof key);
         answer_of(key, true);
+        note_verdict(&about, after->cells[O_VALUE].text);
     }
     json_decref(headers);
 }
@@ -274,6 +304,16 @@ static void note_touched(struct known *known, const char *entries)
     }
 }
 
+static void check_failures(const struct known *known, const char *entries)
+{
+    char text[200];
+    for (size_t i = 0; i < known->definition->steps_n; i++) {
+        snprintf(text, sizeof text, "\"event\":\"action_failed\",\"step\":\"%s\"", step_name(known, (int)i));
+        if (strstr(entries, text) && !known->facts[i].refused)
+            violated(3, known, (int)i, "an action counts as failed that no service has refused");
+    }
+}
+
 static void on_history(const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[H_SAGA].id);
@@ -288,6 +328,7 @@ static void on_history(const struct image *after, int64_t xid)
         known->seq = seq;
         known->seq_xid = xid;
         note_touched(known, after->cells[H_ENTRIES].text);
+        check_failures(known, after->cells[H_ENTRIES].text);
     }
 }
 

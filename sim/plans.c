@@ -15,7 +15,7 @@ static size_t plans_count;
 static void add_retry(json_t *step, const char *member, int attempts_min)
 {
     json_object_set_new(step, member,
-                        json_pack("{s:i, s:s, s:s, s:f, s:f}", "max_attempts", attempts_min + (int)sim_below(4), "initial", "100ms", "max",
+                        json_pack("{s:i, s:s, s:s, s:f, s:f}", "max_attempts", attempts_min + (int)sim_below(5 - (uint64_t)attempts_min), "initial", "100ms", "max",
                                   "2s", "multiplier", 2.0, "jitter", 0.3));
 }
 
@@ -48,7 +48,7 @@ static json_t *make_call(const char *name)
                              "compensation", "undo", "input", "n", "${input.n}", "timeout", timeouts[sim_below(4)]);
     if (sim_chance(0.1))
         json_object_set_new(step, "compensation", json_null());
-    const char *on_timeout = sim_chance(0.2) ? "compensate" : sim_chance(0.4) ? "probe" : "retry";
+    const char *on_timeout = sim_chance(0.2) ? "compensate" : sim_chance(0.25) ? "probe" : "retry";
     json_object_set_new(step, "on_timeout", json_string(on_timeout));
     if (sim_chance(0.5))
         add_retry(step, "retry", strcmp(on_timeout, "probe") == 0 ? 2 : 1);

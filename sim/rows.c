@@ -119,8 +119,10 @@ static struct schema *new_schema(const char *name)
     static const struct {
         const char *name;
         size_t cells_n;
-    } shapes[TABLES_N] = {{"definition", 5}, {"saga", 12}, {"saga_key", 2}, {"step", 12},
-                          {"history", 3},    {"outbox", 9}, {"inbox", 6},    {"effect", 4}};
+    } shapes[TABLES_N] = {
+        [T_DEFINITION] = {"definition", D_CELLS}, [T_SAGA] = {"saga", S_CELLS},       [T_SAGA_KEY] = {"saga_key", K_CELLS},
+        [T_STEP] = {"step", P_CELLS},             [T_HISTORY] = {"history", H_CELLS}, [T_OUTBOX] = {"outbox", O_CELLS},
+        [T_INBOX] = {"inbox", I_CELLS},           [T_EFFECT] = {"effect", E_CELLS}};
     struct schema *schema = mem_alloc(sizeof *schema);
     snprintf(schema->name, sizeof schema->name, "%s", name);
     for (size_t i = 0; i < TABLES_N; i++) {
