@@ -26,6 +26,8 @@ struct options {
     const char *seen;
     const char *outcome;
     const char *output;
+    const char *at;
+    const char *delay;
     int version;
     int limit;
     int states;
@@ -38,14 +40,16 @@ static const struct conf_option options[] = {
     {"input", CONF_STRING, offsetof(struct options, input), NULL, "JSON", "start: the saga's input; signal: its value; @FILE reads it, @- from standard input", 0, 0},
     {"key", CONF_STRING, offsetof(struct options, key), NULL, "TEXT", "start: idempotency key; the same key starts one saga", 0, 0},
     {"use-version", CONF_INT, offsetof(struct options, version), NULL, "N", "start: this version, not the latest", 1, 1000000000},
+    {"at", CONF_STRING, offsetof(struct options, at), NULL, "TIME", "start: not before, like 2026-01-31T10:00:00Z", 0, 0},
+    {"delay", CONF_STRING, offsetof(struct options, delay), NULL, "TIME", "start: after so long, like 10m", 0, 0},
     {"wait", CONF_FLAG, offsetof(struct options, wait), NULL, NULL, "start, get: wait for the saga's end", 0, 0},
     {"wait-for", CONF_STRING, offsetof(struct options, wait_for), "30s", "TIME", "how long --wait waits", 0, 0},
-    {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
+    {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: SCHEDULED, RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
     {"states", CONF_INT, offsetof(struct options, states), "2000000", "N", "verify: looks no further than so many", 1, 100000000},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
-    {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, retry, resolve, skip: why, for the history", 0, 0},
-    {"by", CONF_STRING, offsetof(struct options, by), NULL, "NAME", "retry, resolve, skip: who, for the history (default: $USER)", 0, 0},
+    {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, pause, resume, retry, resolve, skip: why, for the history", 0, 0},
+    {"by", CONF_STRING, offsetof(struct options, by), NULL, "NAME", "pause, resume, retry, resolve, skip: who, for the history (default: $USER)", 0, 0},
     {"seen", CONF_STRING, offsetof(struct options, seen), NULL, "VERSION", "retry, resolve, skip: only if the step is still as get has shown it", 0, 0},
     {"outcome", CONF_STRING, offsetof(struct options, outcome), "succeeded", "WORD", "resolve: succeeded, or failed for a pivot", 0, 0},
     {"output", CONF_STRING, offsetof(struct options, output), NULL, "JSON", "resolve: the step's output; @FILE reads it", 0, 0},
@@ -61,6 +65,8 @@ static const struct conf_command commands[] = {
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
     {"cancel", "ID: turns a running saga back"},
+    {"pause", "ID: holds a saga where it is"},
+    {"resume", "ID: lets it go on"},
     {"signal", "ID NAME: tells a saga what one of its steps waits for; --input says what"},
     {"retry", "ID STEP: sends a step that holds up a stalled saga once more"},
     {"resolve", "ID STEP: says what became of such a step"},
@@ -144,8 +150,9 @@ static void print_json(const json_t *value)
 
 static void print_saga_line(const json_t *saga)
 {
-    printf("%s  %-13s  %s  %s version %lld\n", text(saga, "id"), text(saga, "state"), text(saga, "created_at"),
-           text(saga, "definition"), (long long)json_integer_value(json_object_get(saga, "version")));
+    printf("%s  %-13s  %s  %s version %lld%s\n", text(saga, "id"), text(saga, "state"), text(saga, "created_at"),
+           text(saga, "definition"), (long long)json_integer_value(json_object_get(saga, "version")),
+           json_is_true(json_object_get(saga, "paused")) ? ", paused" : "");
 }
 
 static void print_saga(const json_t *saga)
@@ -266,6 +273,10 @@ static int run_start(const struct options *o, const char *name)
         json_object_set_new(body, "idempotency_key", json_string(o->key));
     if (o->version)
         json_object_set_new(body, "version", json_integer(o->version));
+    if (o->at)
+        json_object_set_new(body, "start_at", json_string(o->at));
+    if (o->delay)
+        json_object_set_new(body, "delay", json_string(o->delay));
     char *path = mem_printf("/v1/sagas%s%s", o->wait ? "?wait=" : "", o->wait ? o->wait_for : "");
     int status = call_and_print(o, "POST", path, body, print_started, &answer);
     free(path);
@@ -343,15 +354,33 @@ static char *look_up_version(const struct options *o, const char *id, const char
     return version;
 }
 
-static json_t *act_body(const struct options *o, const char *act, const char *version)
+static json_t *why_body(const struct options *o)
 {
-    struct err err;
     const char *by = o->by ? o->by : getenv("USER");
-    json_t *body = json_pack("{s:s}", "version", version);
+    json_t *body = json_object();
     if (by && *by)
         json_object_set_new(body, "by", json_string(by));
     if (o->reason)
         json_object_set_new(body, "reason", json_string(o->reason));
+    return body;
+}
+
+/* Pause, resume. */
+static int run_hold(const struct options *o, const char *act, const char *id)
+{
+    json_t *body = why_body(o);
+    char *path = mem_printf("/v1/sagas/%s/%s", id, act);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
+static json_t *act_body(const struct options *o, const char *act, const char *version)
+{
+    struct err err;
+    json_t *body = why_body(o);
+    json_object_set_new(body, "version", json_string(version));
     if (strcmp(act, "resolve") != 0)
         return body;
     json_object_set_new(body, "outcome", json_string(o->outcome));
@@ -433,6 +462,8 @@ static int run(const struct options *o, const struct conf_result *result)
         return run_get(o, argument);
     if (strcmp(command, "history") == 0)
         return run_history(o, argument);
+    if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
+        return run_hold(o, command, argument);
     if (strcmp(command, "cancel") == 0)
         return run_cancel(o, argument);
     return run_list(o);

@@ -66,11 +66,16 @@ function signalAct(saga, step, signalName) {
 }
 
 export function sagaActs(saga, signal) {
-  if (!saga.actions.includes("cancel")) return [];
   const cancel = { title: "Cancel this saga?", keep: "Keep it running", verb: "Cancel the saga", danger: true, fields: [REASON],
     text: "No further step begins. What is in flight is waited for; then everything done so far is undone in reverse. While its pivot has no answer, it waits for that.",
     path: `/v1/sagas/${saga.id}/cancel`, read: (said) => said };
-  return [h("button", { type: "button", class: "danger", onclick: () => ask(cancel, signal) }, "Cancel…")];
+  const pause = { title: "Pause this saga?", keep: "Let it run", verb: "Pause it", fields: [REASON],
+    text: "Answers that come are noted, but nothing is begun, sent or undone until it is resumed.", path: `/v1/sagas/${saga.id}/pause`, read: (said) => said };
+  const resume = { title: "Resume this saga?", keep: "Leave it", verb: "Let it go on", fields: [REASON],
+    text: "It goes on where it was held; what has fallen due meanwhile counts now.", path: `/v1/sagas/${saga.id}/resume`, read: (said) => said };
+  const acts = { pause: [pause, "Pause…"], resume: [resume, "Resume…"], cancel: [cancel, "Cancel…"] };
+  return Object.entries(acts).filter(([name]) => saga.actions.includes(name))
+    .map(([, [act, label]]) => h("button", { type: "button", class: act.danger && "danger", onclick: () => ask(act, signal) }, label));
 }
 
 export function stepActs(saga, step, definition, signal) {

@@ -3,7 +3,7 @@ import { sagaActs, stepActs } from "./acts.js";
 import { get } from "./api.js";
 import { h, show, svg, table } from "./dom.js";
 import { follow } from "./live.js";
-import { duration, eventWord, stateMark, stateTone, stateWord, when } from "./words.js";
+import { duration, eventWord, stateMark, stateNote, stateTone, stateWord, when } from "./words.js";
 
 const ENDED = ["COMPLETED", "COMPENSATED"];
 
@@ -11,7 +11,8 @@ function summary(saga, now) {
   const end = saga.ended_at ? Date.parse(saga.ended_at) : now;
   const facts = [
     ["Definition", `${saga.definition}, version ${saga.version}`],
-    ["Started", when(saga.created_at)],
+    [saga.start_at ? "Accepted" : "Started", when(saga.created_at)],
+    saga.start_at && ["To begin", when(saga.start_at)],
     [saga.ended_at ? "Took" : "Age", duration(Math.max(0, end - Date.parse(saga.created_at)))],
     saga.deadline_at && !saga.ended_at && ["Deadline", when(saga.deadline_at)],
     ["Trace", h("span", { class: "id" }, saga.trace_id)],
@@ -79,7 +80,7 @@ function attempts(entries) {
       running.outcome = entry.event;
       open.delete(entry.step);
     }
-    if (entry.event.endsWith("_sent")) {
+    if (/^(action|compensation|probe)_sent$/.test(entry.event)) {
       const attempt = { step: entry.step, undo: entry.event === "compensation_sent", attempt: entry.attempt, start: Date.parse(entry.at) };
       open.set(entry.step, attempt);
       all.push(attempt);
@@ -159,7 +160,7 @@ export async function sagaView(element, id, signal) {
   function draw() {
     const now = Date.now(), minute = ENDED.includes(saga.state) ? 0 : Math.floor(now / 1000);
     document.title = `${stateWord(saga.state)}: ${saga.definition} ${saga.id}`;
-    show(state, [saga.state, saga.cancelled], () => [stateMark(saga.state), saga.cancelled ? " (cancelled)" : ""]);
+    show(state, [saga.state, saga.cancelled, saga.paused], () => [stateMark(saga.state), stateNote(saga)]);
     show(parts.facts, [saga.revision, minute], () => summary(saga, now));
     show(parts.actions, saga.actions, () => sagaActs(saga, signal));
     show(parts.graph, [saga.revision, Boolean(definition)], () => graph(saga, definition, signal));

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { h, show, table } from "./dom.js";
 import { follow } from "./live.js";
-import { duration, SAGA_STATES, stateMark, stateWord, when } from "./words.js";
+import { duration, SAGA_STATES, stateMark, stateNote, stateWord, when } from "./words.js";
 
 const REFRESH_MS = 2000;
 const FILTERS = ["state", "definition", "from", "to", "before", "limit"];
@@ -41,7 +41,7 @@ function filters(query, definitions, changed) {
 
 function cells(saga) {
   const took = saga.ended_at ? duration(Date.parse(saga.ended_at) - Date.parse(saga.created_at)) : "";
-  return [h("a", { href: `/sagas/${saga.id}`, class: "id" }, saga.id), [stateMark(saga.state), saga.cancelled && " (cancelled)"],
+  return [h("a", { href: `/sagas/${saga.id}`, class: "id" }, saga.id), [stateMark(saga.state), stateNote(saga)],
     `${saga.definition} v${saga.version}`, when(saga.created_at), h("td", { class: "number" }, took)];
 }
 

@@ -2,6 +2,7 @@
 import { h } from "./dom.js";
 
 const STATES = {
+  SCHEDULED: ["◷", "scheduled", "idle"],
   RUNNING: ["▶", "running", "busy"],
   COMPENSATING: ["↩", "compensating", "warn"],
   STALLED: ["■", "stalled, needs a person", "bad"],
@@ -16,7 +17,12 @@ const STATES = {
   WAIVED: ["↷", "waived", "undone"],
 };
 
-export const SAGA_STATES = ["RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"];
+export const SAGA_STATES = ["SCHEDULED", "RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"];
+
+// What stands behind a saga's state.
+export function stateNote(saga) {
+  return [saga.cancelled && " (cancelled)", saga.paused && " (paused)"];
+}
 
 export function stateWord(state) {
   return STATES[state]?.[1] ?? state.toLowerCase();

@@ -14,6 +14,7 @@
 #define SAGA_BUCKETS 4096
 #define COMMAND_BUCKETS 4096
 #define LOOK_US 20000
+#define SKEW_MS 500
 #define CHANGES_MAX 4096 /* rows of one transaction */
 
 /* What is known of a step from outside. */
@@ -35,6 +36,9 @@ struct known {
     int64_t seq; /* of the last row of history */
     int64_t seq_xid;
     bool turned; /* it is on its way back, by an earlier transaction */
+    bool paused; /* the same */
+    bool begun;
+    int64_t start_ms; /* it was not to begin before; 0: at once */
     bool ended;
     struct fact facts[DEFINITION_STEPS_MAX];
 };
@@ -64,7 +68,8 @@ static struct {
     bool has_state;
     size_t begun, histories_begun;     /* by it: sagas, and first rows of history, which come before their sagas */
     struct known *turning[CHANGES_MAX]; /* by that transaction */
-    size_t turning_n;
+    struct known *pausing[CHANGES_MAX];
+    size_t turning_n, pausing_n;
 } seen;
 
 static struct known *known_of(const struct uuid *id)
@@ -206,7 +211,7 @@ static const char *member(json_t *headers, const char *name)
     return text ? text : "";
 }
 
-/* On the way back no action goes out any more. */
+/* On the way back no action goes out any more, in a pause nothing does. */
 static void on_command_row(const struct image *after)
 {
     struct err err;
@@ -215,6 +220,9 @@ static void on_command_row(const struct image *after)
     const struct known *known = uuid_parse(member(headers, "saga-id"), &id) ? known_of(&id) : NULL;
     if (known && known->turned && strcmp(member(headers, "saga-kind"), "action") == 0)
         violated(4, known, definition_step(known->definition, member(headers, "saga-step")), "an action is sent on the way back");
+    if (known && (known->paused || !known->begun))
+        violated(4, known, definition_step(known->definition, member(headers, "saga-step")),
+                 known->begun ? "a command is sent while the saga is paused" : "a command is sent before the saga's time has come");
     json_decref(headers);
 }
 
@@ -267,6 +275,14 @@ static void note_turning(struct known *known)
     seen.turning[seen.turning_n++] = known;
 }
 
+/* Clocks differ a little. */
+static void note_beginning(struct known *known)
+{
+    if (!known->begun && known->start_ms > sim_server_ms() + SKEW_MS)
+        violated(4, known, -1, "a saga begins before its time has come");
+    known->begun = true;
+}
+
 static void on_saga(const struct image *before, const struct image *after)
 {
     if (!after)
@@ -276,7 +292,10 @@ static void on_saga(const struct image *before, const struct image *after)
         struct known **at = &seen.sagas[uuid_hash(&after->cells[S_ID].id) % SAGA_BUCKETS];
         known = mem_alloc(sizeof *known);
         *known = (struct known){.next = *at, .id = after->cells[S_ID].id, .seq = 1, .n = atoll(after->cells[S_INPUT].text + 5),
-                                .definition = plan_named(after->cells[S_DEFINITION].text)};
+                                .definition = plan_named(after->cells[S_DEFINITION].text),
+                                .start_ms = after->cells[S_START].null ? 0 : after->cells[S_START].n};
+        if (strcmp(after->cells[S_STATE].text, "SCHEDULED") != 0)
+            note_beginning(known);
         *at = known;
         seen.sagas_n++;
         seen.begun++;
@@ -314,6 +333,20 @@ static void check_failures(const struct known *known, const char *entries)
     }
 }
 
+/* A pause counts from the next transaction on, what ends it at once. */
+static void note_pause(struct known *known, const char *entries)
+{
+    if (strstr(entries, "saga_started"))
+        note_beginning(known);
+    if (strstr(entries, "saga_resumed"))
+        known->paused = false;
+    if (!strstr(entries, "saga_paused"))
+        return;
+    if (seen.pausing_n == CHANGES_MAX)
+        sim_fail("the simulator has no room for the sagas that are paused in one transaction");
+    seen.pausing[seen.pausing_n++] = known;
+}
+
 static void on_history(const struct image *after, int64_t xid)
 {
     struct known *known = known_of(&after->cells[H_SAGA].id);
@@ -329,6 +362,7 @@ static void on_history(const struct image *after, int64_t xid)
         known->seq_xid = xid;
         note_touched(known, after->cells[H_ENTRIES].text);
         check_failures(known, after->cells[H_ENTRIES].text);
+        note_pause(known, after->cells[H_ENTRIES].text);
     }
 }
 
@@ -419,7 +453,9 @@ static void on_end(void)
         violated(7, NULL, -1, "a saga without history, or a history without saga");
     for (size_t i = 0; i < seen.turning_n; i++)
         seen.turning[i]->turned = true;
-    seen.turning_n = 0;
+    for (size_t i = 0; i < seen.pausing_n; i++)
+        seen.pausing[i]->paused = true;
+    seen.turning_n = seen.pausing_n = 0;
     seen.deleted_n = 0;
     seen.begun = seen.histories_begun = 0;
     seen.has_history = seen.has_state = false;
@@ -483,6 +519,7 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
     const struct image *image = row_seen(&session, row);
     struct saga *saga = arena_alloc(arena, sizeof *saga);
     *saga = (struct saga){.id = known->id, .definition = known->definition, .cancelled = image->cells[S_CANCELLED].n,
+                          .paused = image->cells[S_PAUSED].n, .start_ms = image->cells[S_START].n,
                           .created_ms = image->cells[S_CREATED].n, .ended_ms = image->cells[S_ENDED].n,
                           .deadline_ms = image->cells[S_DEADLINE].n, .wake_ms = image->cells[S_WAKE].n};
     saga->input = keep(arena, &image->cells[S_INPUT]);
@@ -504,6 +541,7 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
         step->output_len = cells->cells[P_OUTPUT].len;
         step->error = keep(arena, &cells->cells[P_ERROR]);
         step->waived = cells->cells[P_WAIVED].n;
+        step->probing = cells->cells[P_PROBING].n;
         step->stored = true;
     }
     return saga;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "world.h"
 
@@ -13,6 +14,8 @@
 #define CAUTIOUS 4         /* times slower when much goes wrong */
 #define CANCEL_SHARE 0.1
 #define CANCEL_US 1500000
+#define WAIT_SHARE 0.05
+#define SCHEDULE_MS 2000
 #define SIGNAL_US 1000000  /* between signals */
 #define SIGNALS 4          /* to each saga that was accepted; most find nobody who waits */
 
@@ -34,6 +37,7 @@ struct wish {
     bool accepted;
     struct uuid id;
     bool wants_cancel;
+    bool waits; /* it is to begin later */
     int signals;
     int64_t signal_us;
 };
@@ -64,6 +68,8 @@ static void ask_start(struct wish *wish, struct engine *engine, struct asked *as
 {
     asked->start = (struct start){.definition = wish->definition, .input = wish->input, .input_len = strlen(wish->input),
                                   .idempotency_key = wish->key, .done = on_start, .context = asked};
+    if (wish->waits)
+        asked->start.start_ms = clock_real_ms() + SCHEDULE_MS;
     if (engine_submit(engine, &asked->start) == SUBMIT_TAKEN)
         wish->asked = asked;
 }
@@ -196,6 +202,7 @@ void client_start(size_t sagas)
         wish->definition = plan_at(sim_below(plans_n()))->name;
         wish->due_us = at_us += sim_spread(pace_us);
         wish->wants_cancel = sim_chance(CANCEL_SHARE);
+        wish->waits = sim_chance(WAIT_SHARE);
         wish->signals = SIGNALS;
     }
     sim_spawn(NULL, client, NULL);

@@ -1,4 +1,5 @@
-/* An operator who looks at stalled sagas and does something about them, not always the right thing. */
+/* An operator who looks at stalled sagas and does something about them, not always the right thing; and who pauses some of the others
+ * for a while. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 #define LOOK_US 700000
 #define STEPS_MAX 16
 #define ACT_SHARE 0.4 /* of the stalled sagas, at each look */
+#define PAUSE_SHARE 0.03
+#define RESUME_SHARE 0.4
 
 struct repair {
     struct act act;
@@ -57,6 +60,30 @@ static void repair(const struct image *saga, const struct image *step)
         free(r);
 }
 
+static void on_held(struct act *act)
+{
+    free(act);
+}
+
+/* Pauses the saga, or lets it go on. */
+static void hold(const struct image *saga)
+{
+    bool paused = saga->cells[S_PAUSED].n;
+    struct process *process;
+    struct engine *engine = world_engine(&process);
+    if (!engine || !sim_chance(paused ? RESUME_SHARE : world_is_calm() ? 0 : PAUSE_SHARE))
+        return;
+    struct act *act = mem_alloc(sizeof *act);
+    *act = (struct act){.saga_id = saga->cells[S_ID].id, .type = paused ? EVENT_RESUME : EVENT_PAUSE, .done = on_held};
+    if (!engine_act(engine, act))
+        free(act);
+}
+
+static bool has_ended(const struct cell *state)
+{
+    return strcmp(state->text, "COMPLETED") == 0 || strcmp(state->text, "COMPENSATED") == 0;
+}
+
 static void *operator(void *argument)
 {
     (void)argument;
@@ -67,6 +94,8 @@ static void *operator(void *argument)
         struct cursor at = {0};
         for (const struct image *saga; (saga = sim_committed(schema, T_SAGA, &at));) {
             const struct image *steps[STEPS_MAX];
+            if (!has_ended(&saga->cells[S_STATE]))
+                hold(saga);
             if (strcmp(saga->cells[S_STATE].text, "STALLED") != 0 || !sim_chance(ACT_SHARE))
                 continue;
             size_t n = suspects(&session, &saga->cells[S_ID], steps);

@@ -126,16 +126,17 @@ static int64_t last_seq(struct session *session, const struct cell *saga)
 static bool saga_load(struct session *session, const struct args *args, struct pg_rows *rows)
 {
     static const int columns[] = {S_ID,      S_DEFINITION, S_VERSION,  S_STATE, S_CANCELLED, S_INPUT,
-                                  S_CREATED, S_ENDED,      S_DEADLINE, S_WAKE,  S_KEY,       S_TRACE};
+                                  S_CREATED, S_ENDED,      S_DEADLINE, S_WAKE,  S_KEY,       S_TRACE,
+                                  S_PAUSED,  S_START};
     struct cell *ids = ordered(&args->of[0]);
     for (size_t i = 0; i < args->of[0].n; i++) {
         const struct row *row = row_find(session, T_SAGA, &ids[i], 1);
         if (!row)
             continue;
-        struct cell *out = sim_result(rows, 13);
-        for (size_t k = 0; k < 12; k++)
+        struct cell *out = sim_result(rows, 15);
+        for (size_t k = 0; k < 14; k++)
             out[k] = given(&row_seen(session, row)->cells[columns[k]]);
-        out[12] = cell_int(last_seq(session, &ids[i]));
+        out[14] = cell_int(last_seq(session, &ids[i]));
     }
     free(ids);
     return true;
@@ -171,7 +172,8 @@ static bool saga_insert(struct session *session, const struct args *args, struct
     (void)rows;
     for (size_t i = 0; i < args->of[1].n; i++) {
         const struct cell cells[] = {*A(1, i), *A(2, i), *A(3, i), *A(4, i),  *A(5, i),  *A(6, i),
-                                     *A(7, i), *A(8, i), *A(9, i), *A(10, i), *A(11, i), *A(12, i)};
+                                     *A(7, i), *A(8, i), *A(9, i), *A(10, i), *A(11, i), *A(12, i),
+                                     cell_int(0), *A(13, i)};
         const struct cell key[] = {*A(6, i), *A(1, i)};
         if (!insert_new(session, T_SAGA, cells, 1) || (!key[0].null && !insert_new(session, T_SAGA_KEY, key, 1)))
             return false;
@@ -194,6 +196,8 @@ static bool saga_update(struct session *session, const struct args *args, struct
         image.cells[S_CANCELLED] = *A(2, i);
         image.cells[S_ENDED] = *A(3, i);
         image.cells[S_WAKE] = *A(4, i);
+        image.cells[S_PAUSED] = *A(5, i);
+        image.cells[S_DEADLINE] = *A(6, i);
         row_write(session, row, image.cells);
     }
     return true;
@@ -688,10 +692,10 @@ const struct model sim_models[] = {
     {"definition_insert", 0x3c8f373d, definition_insert},
     {"definition_get", 0xd8b719bf, definition_get},
     {"server_start", 0x4e444919, server_start},
-    {"saga_load", 0x095e546c, saga_load},
+    {"saga_load", 0xb28eee8f, saga_load},
     {"step_load", 0xd83c98a2, step_load},
-    {"saga_insert", 0xd828e68f, saga_insert},
-    {"saga_update", 0x63e8ce60, saga_update},
+    {"saga_insert", 0xedb19ca6, saga_insert},
+    {"saga_update", 0xde75f1cf, saga_update},
     {"step_insert", 0x62a03bf4, step_insert},
     {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},

@@ -266,6 +266,11 @@ void world_start(const struct weather *chosen)
         sim_spawn(NULL, trouble, NULL);
 }
 
+bool world_is_calm(void)
+{
+    return calm;
+}
+
 void world_calm(void)
 {
     sim_trace("calm");

@@ -42,6 +42,7 @@ void world_start(const struct weather *weather);
 struct engine *world_engine(struct process **process);
 /* From now on nothing goes wrong, and all processes run. */
 void world_calm(void);
+bool world_is_calm(void);
 const struct weather *world_weather(void);
 
 /* ---- the client (client.c) ---- */

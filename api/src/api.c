@@ -21,6 +21,8 @@ static const struct route routes[] = {
     {"GET", "/v1/sagas/{}", false, sagas_wait},
     {"GET", "/v1/sagas/{}/history", true, sagas_history},
     {"POST", "/v1/sagas/{}/cancel", false, acts_cancel},
+    {"POST", "/v1/sagas/{}/pause", false, acts_pause},
+    {"POST", "/v1/sagas/{}/resume", false, acts_resume},
     {"POST", "/v1/sagas/{}/signals/{}", false, acts_signal},
     {"POST", "/v1/sagas/{}/steps/{}/retry", false, acts_retry},
     {"POST", "/v1/sagas/{}/steps/{}/resolve", false, acts_resolve},

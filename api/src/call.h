@@ -13,6 +13,8 @@
 #include "store/store.h"
 #include "traffic.h"
 
+#define WAIT_MAX_MS (10 * 60 * 1000) /* how long a saga may be waited for in one request */
+
 struct overview_cache;
 
 struct api {
@@ -94,6 +96,8 @@ void sagas_get(struct call *call);
 void sagas_wait(struct call *call);
 void sagas_history(struct call *call);
 void acts_cancel(struct call *call);
+void acts_pause(struct call *call);
+void acts_resume(struct call *call);
 void acts_signal(struct call *call);
 void acts_retry(struct call *call);
 void acts_resolve(struct call *call);
@@ -102,6 +106,12 @@ void acts_skip(struct call *call);
 bool sagas_read_id(struct call *call);
 /* Answers with the saga of call->saga_id as it is, and with call->status. */
 void sagas_show_later(struct call *call);
+/* The same, unless too many calls wait: false, and the call stays the caller's. */
+MUST_CHECK bool sagas_try_show_later(struct call *call);
+/* Answers with a saga that the engine has in hand, as the database would show it. */
+void sagas_show(struct call *call, const struct saga *saga);
+/* The short answer to a start: accepted and safe. */
+void sagas_answer_accepted(struct call *call);
 void overview_get(struct call *call);
 struct overview_cache *overview_cache_new(void);
 void overview_cache_free(struct overview_cache *cache);

@@ -114,6 +114,30 @@ static const char *write_why(struct call *call, const char *by, const char *reas
     return keep(call, &why);
 }
 
+static void act_on_saga(struct call *call, enum event_type type)
+{
+    static const char *const known[] = {"by", "reason", NULL};
+    struct problems problems = {0};
+    json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
+    if (!body)
+        return;
+    json_check_members(body, "", known, &problems);
+    const char *by = read_text(call, body, "by", BY_MAX, &problems), *reason = read_text(call, body, "reason", REASON_MAX, &problems);
+    json_decref(body);
+    if (!answer_problems(call, &problems))
+        ask_engine(call, &(struct act){.type = type, .why = write_why(call, by, reason)});
+}
+
+void acts_pause(struct call *call)
+{
+    act_on_saga(call, EVENT_PAUSE);
+}
+
+void acts_resume(struct call *call)
+{
+    act_on_saga(call, EVENT_RESUME);
+}
+
 static void read_outcome(const json_t *body, struct act *act, struct problems *problems)
 {
     const char *word = json_string_value(json_object_get(body, "outcome"));

@@ -41,7 +41,7 @@ static char *start_stuck(void)
     ck_assert_str_eq(text(step_of(&answer, 1), "version"), "1.1.FAILED");
     ck_assert_uint_eq(json_array_size(json_object_get(step_of(&answer, 1), "actions")), 3);
     ck_assert_uint_eq(json_array_size(json_object_get(step_of(&answer, 0), "actions")), 0);
-    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "actions")), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(answer.body, "actions")), 1); /* pause */
     char *path = mem_strdup(answer.location);
     answer_free(&answer);
     return path;
@@ -152,6 +152,90 @@ static void check_signal(const char *saga, const char *name, const char *body, i
     free(path);
 }
 
+static void check_pause(const char *saga, const char *name, const char *body, int status, bool paused)
+{
+    char *path = mem_printf("%s/%s", saga, name);
+    struct answer answer = world_post(&world, path, body);
+    ck_assert_msg(answer.status == status, "%s %s: %d %s", name, body, answer.status, answer.text);
+    if (status == 200)
+        ck_assert_int_eq(json_is_true(json_object_get(answer.body, "paused")), paused);
+    answer_free(&answer);
+    free(path);
+}
+
+START_TEST(a_paused_saga_waits_until_it_is_resumed)
+{
+    static const char waiting[] = "{\"name\":\"waiting\",\"steps\":[{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"},"
+                                  "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
+                                  "\"input\":{\"sku\":\"book\",\"qty\":1}}]}";
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", waiting);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"waiting\"}");
+    ck_assert_int_eq(answer.status, 201);
+    char *saga = mem_strdup(answer.location);
+    answer_free(&answer);
+    check_pause(saga, "resume", "{}", 409, false);
+    check_pause(saga, "pause", "{\"by\":5}", 422, false);
+    check_pause(saga, "pause", "{\"by\":\"ann\",\"reason\":\"stock is being counted\"}", 200, true);
+    check_pause(saga, "pause", "{}", 409, true);
+    check_pause(saga, "signals/go", "{}", 200, true); /* noted: the next step does not begin */
+    answer = world_get(&world, saga);
+    ck_assert_str_eq(text(step_of(&answer, 0), "state"), "SUCCEEDED");
+    ck_assert_str_eq(text(step_of(&answer, 1), "state"), "PENDING");
+    answer_free(&answer);
+    char *command = mem_printf("SAGA_URL=http://127.0.0.1:%d %s resume %s --by bob", world.port, SAGACTL, strrchr(saga, '/') + 1);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+    check_end(saga, "COMPLETED");
+    check_pause(saga, "pause", "{}", 409, false);
+    free(saga);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_saga_begins_later_if_asked_to)
+{
+    static const char later[] = "{\"name\":\"later\",\"steps\":[{\"name\":\"d\",\"delay\":\"1ms\"}]}";
+    static const char *const bad[][2] = {{"\"start_at\":\"soon\"", "/start_at"}, {"\"start_at\":5", "/start_at"},
+                                         {"\"delay\":\"soon\"", "/delay"}, {"\"delay\":\"400d\"", "/delay"},
+                                         {"\"delay\":\"1s\",\"start_at\":\"2026-01-31T10:00:00Z\"", "/delay"}};
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", later);
+    answer_free(&answer);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char *body = mem_printf("{\"definition\":\"later\",%s}", bad[i][0]);
+        answer = world_post(&world, "/v1/sagas", body);
+        ck_assert_int_eq(answer.status, 422);
+        ck_assert_str_eq(text(json_array_get(json_object_get(answer.body, "errors"), 0), "pointer"), bad[i][1]);
+        answer_free(&answer);
+        free(body);
+    }
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"later\",\"delay\":\"1h\"}");
+    char *far = mem_strdup(answer.location);
+    answer_free(&answer);
+    answer = world_get(&world, far);
+    ck_assert_str_eq(text(answer.body, "state"), "SCHEDULED");
+    ck_assert_str_ne(text(answer.body, "start_at"), "");
+    answer_free(&answer);
+    char *cancel = mem_printf("%s/cancel", far);
+    answer = world_post(&world, cancel, "{}");
+    ck_assert_str_eq(text(answer.body, "state"), "COMPENSATED");
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas?wait=20s", "{\"definition\":\"later\",\"delay\":\"300ms\"}");
+    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas?wait=20s", "{\"definition\":\"later\",\"start_at\":\"2020-01-31T10:00:00Z\"}"); /* long ago: at once */
+    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
+    answer_free(&answer);
+    free(cancel);
+    free(far);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(a_saga_waits_for_a_signal)
 {
     world_open(&world);
@@ -184,6 +268,7 @@ START_TEST(a_saga_waits_for_a_signal)
 }
 END_TEST
 
-static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_saga_waits_for_a_signal, NULL};
+static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_paused_saga_waits_until_it_is_resumed,
+                                     &a_saga_begins_later_if_asked_to, &a_saga_waits_for_a_signal, NULL};
 static const struct suite_case cases[] = {{"acts", tests, 120}};
 SUITE_MAIN("acts", cases)

@@ -184,6 +184,8 @@ static void play_one(struct world *w, const char *word)
             world_apply(w, &event);
     } else if (strcmp(word, "x") == 0) {
         world_apply(w, &(struct event){.type = EVENT_CANCEL});
+    } else if (word[0] == '(' || word[0] == ')') {
+        world_apply(w, &(struct event){.type = word[0] == '(' ? EVENT_PAUSE : EVENT_RESUME});
     } else if (strcmp(word, "r") == 0 || strcmp(word, "w") == 0 || word[0] == 'u') {
         int step = current_step(w);
         const struct saga_step *s = &w->steps[step];
@@ -255,6 +257,20 @@ static const struct {
     {"or taken back: the action before it may have happened", "t1000 x w A+", "a1 ?a2 A1", SAGA_COMPENSATED},
     {"once the compensation has begun the probe's verdict is history", "t1000 t1000 t1000 t1000 ?a4- A+", "a1 ?a2 ?a3 ?a4 A1", SAGA_COMPENSATED},
     {"an action that pauses for its next attempt asks nothing", "a~ t100 a+ c+", "a1 a2 c1", SAGA_COMPLETED},
+}, pause_scripts[] = {
+    {"a paused saga notes what comes and begins nothing", "( a+ t1000", "a1", SAGA_RUNNING},
+    {"resumed, it goes on", "( a+ ) b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"silence that fell into the pause counts when it is over", "( t1000 t1000 ) t0 a+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"so does a pause between attempts", "a~ ( t100 ) t0 a+ b+ c+", "a1 a2 b1 c1", SAGA_COMPLETED},
+    {"and the deadline", "( t600000 a+ ) A+", "a1 A1", SAGA_COMPENSATED},
+    {"a failure turns it, nothing is undone before it goes on", "a+ b+ ( c- t1000 ) B+ A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
+    {"so does a cancel", "a+ b+ ( x c+ ) C+ B+ A+", "a1 b1 c1 C1 B1 A1", SAGA_COMPENSATED},
+    {"on the way back too", "a+ b+ c- ( B+ ) A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
+    {"the last answer ends it only then", "a+ b+ ( c+", "a1 b1 c1", SAGA_RUNNING},
+    {"at once", "a+ b+ ( c+ )", "a1 b1 c1", SAGA_COMPLETED},
+    {"it is paused once and resumed once", "( ( ) ) a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"a stalled one can be paused, and nobody repairs it meanwhile", "a+ b+ c- B- ( b! b_ ) b! B+ A+", "a1 b1 c1 B1 B1 A1", SAGA_COMPENSATED},
+    {"what it was stalled by may resolve itself", "a+ b+ c- B- ( B1+ ) A+", "a1 b1 c1 B1 A1", SAGA_COMPENSATED},
 }, wait_scripts[] = {
     {"a signal and the delay, in this order", "a+ s t10000 b+", "a1 b1", SAGA_COMPLETED},
     {"in the other order", "a+ t10000 s b+", "a1 b1", SAGA_COMPLETED},
@@ -409,6 +425,52 @@ START_TEST(silence_may_ask_what_became_of_the_action)
     ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_timed_out probe_sent:2 action_in_progress:2 action_timed_out:2 "
                                            "probe_sent:3 action_not_seen:3 action_sent:4 action_succeeded:4 action_sent ");
     world_close(&w);
+}
+END_TEST
+
+START_TEST(a_paused_saga_notes_what_comes_and_sends_nothing)
+{
+    for (size_t i = 0; i < sizeof pause_scripts / sizeof pause_scripts[0]; i++)
+        check_script(plain, pause_scripts[i].name, pause_scripts[i].script, pause_scripts[i].sent, pause_scripts[i].end);
+    struct world w;
+    world_open(&w, plain);
+    play(&w, "a+ (");
+    w.now_ms += 5000;
+    ck_assert_int_eq(w.saga.wake_ms, 0);
+    ck_assert_uint_eq(machine_overdue(&w.saga, w.now_ms, (int[4]){0}), 0);
+    play_one(&w, ")");
+    ck_assert_int_le(w.saga.wake_ms, w.now_ms);
+    ck_assert_uint_eq(machine_overdue(&w.saga, w.now_ms, (int[4]){0}), 1);
+    ck_assert_str_eq(buf_text(&w.entries), "saga_started action_sent action_succeeded action_sent saga_paused saga_resumed ");
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_saga_begins_when_its_time_has_come)
+{
+    static const struct {
+        const char *script, *entries;
+        enum saga_state end;
+    } schedules[] = {
+        {"", "saga_scheduled ", SAGA_SCHEDULED},
+        {"t4999", "saga_scheduled ", SAGA_SCHEDULED},
+        {"t5000", "saga_scheduled saga_started action_sent ", SAGA_RUNNING},
+        {"x", "saga_scheduled saga_cancelled saga_compensating saga_compensated ", SAGA_COMPENSATED},
+        {"( t5000", "saga_scheduled saga_paused ", SAGA_SCHEDULED},
+        {"( t5000 ) t0", "saga_scheduled saga_paused saga_resumed saga_started action_sent ", SAGA_RUNNING},
+        {"( x )", "saga_scheduled saga_paused saga_cancelled saga_compensating saga_resumed saga_compensated ", SAGA_COMPENSATED},
+    };
+    for (size_t i = 0; i < sizeof schedules / sizeof schedules[0]; i++) {
+        struct world w;
+        world_open(&w, plain);
+        w.saga.start_ms = w.now_ms + 5000;
+        play(&w, schedules[i].script);
+        ck_assert_str_eq(buf_text(&w.entries), schedules[i].entries);
+        ck_assert_int_eq(w.saga.state, schedules[i].end);
+        if (w.saga.state == SAGA_RUNNING) /* the deadline runs from there */
+            ck_assert_int_eq(w.saga.deadline_ms, w.now_ms + 600000);
+        world_close(&w);
+    }
 }
 END_TEST
 
@@ -582,7 +644,8 @@ static void apply_random(struct world *w, unsigned *seed, const char *letters)
 {
     int dice = rand_r(seed) % 20;
     if (dice == 0) {
-        world_apply(w, &(struct event){.type = EVENT_CANCEL});
+        static const enum event_type acts[] = {EVENT_CANCEL, EVENT_PAUSE, EVENT_RESUME, EVENT_RESUME};
+        world_apply(w, &(struct event){.type = acts[rand_r(seed) % 4]});
     } else if (dice == 1) {
         act(w, (char)tolower(letters[(size_t)rand_r(seed) % strlen(letters)]), "!=0_"[rand_r(seed) % 4]);
     } else if (dice < 6) {
@@ -609,6 +672,7 @@ START_TEST(random_events_break_no_invariant)
         world_apply(&w, &(struct event){.type = EVENT_START});
         for (int i = 0; i < 30; i++)
             apply_random(&w, &seed, letters);
+        world_apply(&w, &(struct event){.type = EVENT_RESUME});
         for (int i = 0; i < 40 && !saga_ended(w.saga.state) && w.saga.state != SAGA_STALLED; i++) {
             w.now_ms += run % 5 == 3 ? 3600000 : 1000;
             world_apply(&w, &(struct event){.type = EVENT_TIMER});
@@ -652,6 +716,8 @@ static const TTest **const tests[] = {
     &steps_run_as_a_graph_and_are_undone_against_it,
     &a_step_whose_condition_does_not_hold_is_skipped_and_not_compensated,
     &silence_may_ask_what_became_of_the_action,
+    &a_paused_saga_notes_what_comes_and_sends_nothing,
+    &a_saga_begins_when_its_time_has_come,
     &a_saga_waits_for_signals_and_for_time,
     &behind_the_pivot_there_is_no_way_back,
     &an_act_is_for_the_step_as_it_was_seen,

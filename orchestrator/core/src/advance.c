@@ -3,7 +3,7 @@
 
 void turn(struct move *m, const char *detail)
 {
-    if (m->saga->state != SAGA_RUNNING)
+    if (m->saga->state != SAGA_RUNNING && m->saga->state != SAGA_SCHEDULED)
         return;
     if (saga_is_bound(m->saga))
         stall(m, detail);
@@ -112,6 +112,8 @@ static void advance_backward(struct move *m)
 
 void advance(struct move *m)
 {
+    if (m->saga->paused || m->saga->state == SAGA_SCHEDULED)
+        return;
     if (m->saga->state == SAGA_STALLED)
         resume(m);
     if (!saga_is_backward(m->saga))

@@ -7,7 +7,7 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a step in flight has nothing due";
     if (!step_in_flight(s->state) && s->due_ms)
         return "a step at rest has something due";
-    if (step_in_flight(s->state) && (!saga->wake_ms || saga->wake_ms > s->due_ms))
+    if (step_in_flight(s->state) && !saga->paused && (!saga->wake_ms || saga->wake_ms > s->due_ms))
         return "nothing wakes the saga in time";
     if (saga->state == SAGA_COMPLETED && !is_done(s->state))
         return "a completed saga has a step that did not succeed";
@@ -17,6 +17,8 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a running saga has a step on its way back";
     if (saga->state == SAGA_RUNNING && holds_up(s->state, false))
         return "a running saga has a step that holds it up";
+    if (saga->state == SAGA_SCHEDULED && s->state != STEP_PENDING)
+        return "a saga whose time has not come has begun a step";
     return NULL;
 }
 
@@ -48,6 +50,10 @@ static const char *life_invariant(const struct saga *saga)
     }
     if (saga_ended(saga->state))
         return saga->wake_ms ? "a saga that has ended will be woken" : flies ? "a saga that has ended has a step in flight" : NULL;
+    if (saga->paused)
+        return saga->wake_ms ? "a paused saga will be woken" : NULL;
+    if (saga->state == SAGA_SCHEDULED)
+        return saga->wake_ms && saga->wake_ms <= saga->start_ms ? NULL : "nothing wakes the saga when its time comes";
     if (saga->state == SAGA_STALLED)
         return held_up ? NULL : "a stalled saga has no step that an operator could repair";
     return flies ? NULL : "a saga under way has no step in flight";

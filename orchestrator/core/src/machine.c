@@ -122,8 +122,27 @@ static void apply_deadline(struct move *m)
         record(m, "deadline_passed", -1, 0, detail);
 }
 
+/* From here on its deadline runs. */
+static void begin(struct move *m)
+{
+    int64_t timeout_ms = m->saga->definition->timeout_ms;
+    m->saga->deadline_ms = timeout_ms ? m->now_ms + timeout_ms : 0;
+    if (m->saga->state == SAGA_SCHEDULED)
+        set_saga(m, SAGA_RUNNING, "saga_started", NULL);
+    else
+        record(m, "saga_started", -1, 0, NULL);
+    advance(m);
+}
+
 static void apply_timer(struct move *m)
 {
+    if (m->saga->paused)
+        return;
+    if (m->saga->state == SAGA_SCHEDULED) {
+        if (m->saga->start_ms <= m->now_ms)
+            begin(m);
+        return;
+    }
     apply_deadline(m);
     for (size_t i = 0; i < m->saga->definition->steps_n; i++)
         step_timer(m, (int)i);
@@ -161,6 +180,23 @@ static void apply_cancel(struct move *m)
     record(m, "saga_cancelled", -1, 0, m->event->error);
     if (!saga_is_bound(m->saga))
         turn(m, m->event->error);
+    advance(m);
+}
+
+static void apply_pause(struct move *m)
+{
+    m->saga->paused = true;
+    m->saga->changed = true;
+    record(m, "saga_paused", -1, 0, m->event->why);
+}
+
+/* What fell due meanwhile is looked at by the timer, which is due at once: it has to see what has not left the outbox. */
+static void apply_resume(struct move *m)
+{
+    m->saga->paused = false;
+    m->saga->changed = true;
+    record(m, "saga_resumed", -1, 0, m->event->why);
+    apply_deadline(m);
     advance(m);
 }
 
@@ -203,12 +239,11 @@ static void apply_skip(struct move *m)
 
 static void apply_start(struct move *m)
 {
-    const struct definition *definition = m->saga->definition;
-    if (definition->timeout_ms)
-        m->saga->deadline_ms = m->now_ms + definition->timeout_ms;
     m->saga->created_ms = m->now_ms;
-    record(m, "saga_started", -1, 0, NULL);
-    advance(m);
+    if (m->saga->start_ms > m->now_ms)
+        set_saga(m, SAGA_SCHEDULED, "saga_scheduled", NULL);
+    else
+        begin(m);
 }
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -220,6 +255,8 @@ static int64_t earliest(int64_t a, int64_t b)
 
 static int64_t next_due(const struct saga *saga, int64_t now_ms)
 {
+    if (saga->state == SAGA_SCHEDULED)
+        return saga->start_ms;
     int64_t due = saga->deadline_ms > now_ms && !saga_ended(saga->state) && !saga_is_backward(saga) ? saga->deadline_ms : 0;
     for (size_t i = 0; i < saga->definition->steps_n; i++)
         due = earliest(due, saga->steps[i].due_ms);
@@ -241,10 +278,10 @@ static void set_wake(struct move *m)
 {
     struct saga *saga = m->saga;
     int64_t due = next_due(saga, m->now_ms);
-    if (m->event->type == EVENT_START)
+    if (m->event->type == EVENT_START && saga->state != SAGA_SCHEDULED)
         due = earliest(due, earliest_timeout(saga->definition, m->now_ms));
-    bool exact = m->event->type == EVENT_TIMER;
-    int64_t wake = saga_ended(saga->state) ? 0 : exact ? due : earliest(due, saga->wake_ms);
+    bool exact = m->event->type == EVENT_TIMER || m->event->type == EVENT_RESUME;
+    int64_t wake = saga_ended(saga->state) || saga->paused ? 0 : exact ? due : earliest(due, saga->wake_ms);
     if (wake == saga->wake_ms)
         return;
     saga->wake_ms = wake;
@@ -268,6 +305,8 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
         apply_unsent(&m, "{\"code\":\"withdrawn\",\"message\":\"the saga turned back before the command was sent\"}");
         break;
     case EVENT_CANCEL: apply_cancel(&m); break;
+    case EVENT_PAUSE: apply_pause(&m); break;
+    case EVENT_RESUME: apply_resume(&m); break;
     case EVENT_SIGNAL: apply_signal(&m); break;
     case EVENT_RETRY: apply_retry(&m); break;
     case EVENT_SUPPLY: apply_supply(&m); break;
@@ -312,6 +351,8 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
     char version[STEP_VERSION_MAX];
     if (event->version && strcmp(event->version, step_version(s->state, s->round, s->attempt, version)) != 0)
         return "the step has changed since it was looked at";
+    if (saga->paused)
+        return "the saga is paused: resume it first";
     if (saga->state != SAGA_STALLED)
         return "the saga is not stalled";
     if (!holds_up(s->state, saga_is_backward(saga)))
@@ -322,15 +363,17 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
 
 const char *machine_refusal(const struct saga *saga, const struct event *event)
 {
-    bool act = event->type == EVENT_RETRY || event->type == EVENT_SUPPLY || event->type == EVENT_SKIP;
-    bool signal = event->type == EVENT_SIGNAL;
-    if (!act && !signal && event->type != EVENT_CANCEL)
+    if (event->type < EVENT_CANCEL)
         return NULL;
     if (saga_ended(saga->state))
         return "the saga has ended";
-    if (signal)
-        return saga_is_backward(saga) ? "the saga is on its way back" : NULL;
-    return act ? act_refusal(saga, event) : cancel_refusal(saga);
+    switch (event->type) {
+    case EVENT_CANCEL: return cancel_refusal(saga);
+    case EVENT_PAUSE: return saga->paused ? "the saga is paused already" : NULL;
+    case EVENT_RESUME: return saga->paused ? NULL : "the saga is not paused";
+    case EVENT_SIGNAL: return saga_is_backward(saga) ? "the saga is on its way back" : NULL;
+    default: return act_refusal(saga, event);
+    }
 }
 
 int machine_signalled(const struct saga *saga, const char *signal)
@@ -349,7 +392,7 @@ int machine_signalled(const struct saga *saga, const char *signal)
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
 {
     size_t n = 0;
-    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+    for (size_t i = 0; i < saga->definition->steps_n && !saga->paused; i++) {
         const struct saga_step *s = &saga->steps[i];
         if (step_in_flight(s->state) && !s->paused && s->due_ms <= now_ms && saga->definition->steps[i].kind == STEP_CALLS)
             steps[n++] = (int)i;

@@ -5,7 +5,7 @@
 
 #include "core/machine.h"
 
-static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"};
+static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED", "SCHEDULED"};
 static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
                                                        "UNKNOWN", "SKIPPED", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
                                                        "WAIVED"};

@@ -142,6 +142,7 @@ static struct saga *new_saga(struct arena *arena, const struct start *start, con
                           .definition = definition,
                           .idempotency_key = start->idempotency_key,
                           .traceparent = start->traceparent,
+                          .start_ms = start->start_ms,
                           .input = start->input,
                           .input_len = start->input_len};
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);

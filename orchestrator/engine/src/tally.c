@@ -148,7 +148,7 @@ static void count_saga(struct tally *tally, struct definition_tally *definition,
     } else if (strcmp(event, "saga_completed") == 0 || strcmp(event, "saga_compensated") == 0) {
         struct minute_tally *minute = minute_of(tally, definition, entry->at_ms);
         bool completed = saga->state == SAGA_COMPLETED;
-        int64_t took_ms = entry->at_ms - saga->created_ms;
+        int64_t took_ms = entry->at_ms - (saga->start_ms > saga->created_ms ? saga->start_ms : saga->created_ms);
         (*(completed ? &definition->completed : &definition->compensated))++;
         (*(completed ? &minute->completed : &minute->compensated))++;
         histogram_observe(&definition->durations[completed ? 0 : 1], took_ms);
@@ -273,7 +273,7 @@ static void write_sagas(struct tally *tally, struct buf *out)
     static const char *const outcomes[] = {"COMPLETED", "COMPENSATED"};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         write_counter(tally, out, counters[i].name, counters[i].help, counters[i].offset);
-    metric_family(out, "saga_duration_seconds", "histogram", "From the acceptance of a saga to its end.");
+    metric_family(out, "saga_duration_seconds", "histogram", "From the acceptance of a saga, or the time set for it, to its end.");
     for (const struct definition_tally *d = first_definition(tally); d; d = d->next_of_all) {
         struct histogram durations[2];
         copy(tally, durations, d->durations, sizeof durations);

@@ -4,7 +4,8 @@
 #include "store/store.h"
 
 #define SAGA_COLUMNS                                                                                                   \
-    "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, traceparent"
+    "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, traceparent,"   \
+    " paused, start_at"
 
 static const struct pg_statement saga_get = {
     "saga_get", "SELECT " SAGA_COLUMNS ", (SELECT max(seq) FROM history WHERE saga_id = id) FROM saga WHERE id = $1"};
@@ -40,7 +41,9 @@ static void read_view(struct arena *arena, const struct pg_rows *rows, size_t ro
                                     .created_ms = pg_get_time(rows, row, 7),
                                     .ended_ms = pg_get_time(rows, row, 8),
                                     .deadline_ms = pg_get_time(rows, row, 9),
-                                    .traceparent = text_of(arena, rows, row, 10)};
+                                    .traceparent = text_of(arena, rows, row, 10),
+                                    .paused = pg_get_bool(rows, row, 11),
+                                    .start_ms = pg_get_time(rows, row, 12)};
 }
 
 bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
@@ -56,7 +59,7 @@ bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, s
     *found = pg_rows_count(rows) == 1;
     if (*found) {
         read_view(arena, rows, 0, out);
-        out->revision = pg_get_int(rows, 0, 11);
+        out->revision = pg_get_int(rows, 0, 13);
     }
     pg_rows_free(rows);
     return true;

@@ -17,7 +17,7 @@ static const struct pg_statement server_start = {
 static const struct pg_statement saga_load = {
     "saga_load",
     "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
-    " traceparent, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
+    " traceparent, paused, start_at, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing"
@@ -25,16 +25,18 @@ static const struct pg_statement step_load = {
 static const struct pg_statement saga_insert = {
     "saga_insert",
     "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at,"
-    "                  deadline_at, wake_at, traceparent)"
-    " SELECT id, $1, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace"
+    "                  deadline_at, wake_at, traceparent, start_at)"
+    " SELECT id, $1, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace, start_at"
     " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[],"
-    "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[])"
-    " AS t(id, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace)"};
+    "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],"
+    "             $14::timestamptz[])"
+    " AS t(id, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace, start_at)"};
 static const struct pg_statement saga_update = {
     "saga_update",
-    "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at"
-    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[])"
-    " AS t(id, state, cancelled, ended_at, wake_at) WHERE saga.id = t.id"};
+    "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at, paused = t.paused,"
+    " deadline_at = t.deadline_at"
+    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::bool[], $7::timestamptz[])"
+    " AS t(id, state, cancelled, ended_at, wake_at, paused, deadline_at) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
     "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived,"
@@ -95,7 +97,9 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
                           .ended_ms = pg_get_time(rows, row, 7),
                           .deadline_ms = pg_get_time(rows, row, 8),
                           .wake_ms = pg_get_time(rows, row, 9),
-                          .version = pg_get_int(rows, row, 12)};
+                          .paused = pg_get_bool(rows, row, 12),
+                          .start_ms = pg_get_time(rows, row, 13),
+                          .version = pg_get_int(rows, row, 14)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
     saga->idempotency_key = keep_text(arena, rows, row, 10, NULL);
     saga->traceparent = keep_text(arena, rows, row, 11, NULL);
@@ -193,11 +197,11 @@ bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, con
 static size_t fill_saga_insert(struct pg_params *params, const struct store_change *changes, size_t n)
 {
     static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
-                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT};
-    struct pg_column *c[12];
+                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME};
+    struct pg_column *c[13];
     size_t rows = 0;
     pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
-    for (size_t i = 0; i < 12; i++)
+    for (size_t i = 0; i < 13; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -215,6 +219,7 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_time(c[9], saga->deadline_ms);
         pg_add_time(c[10], saga->wake_ms);
         pg_add_text(c[11], saga->traceparent);
+        pg_add_time(c[12], saga->start_ms);
         rows++;
     }
     return rows;
@@ -222,10 +227,10 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
 
 static size_t fill_saga_update(struct pg_params *params, const struct store_change *changes, size_t n)
 {
-    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME};
-    struct pg_column *c[5];
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME, PG_BOOL, PG_TIME};
+    struct pg_column *c[7];
     size_t rows = 0;
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 7; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -236,6 +241,8 @@ static size_t fill_saga_update(struct pg_params *params, const struct store_chan
         pg_add_int(c[2], saga->cancelled);
         pg_add_time(c[3], saga->ended_ms);
         pg_add_time(c[4], saga->wake_ms);
+        pg_add_int(c[5], saga->paused);
+        pg_add_time(c[6], saga->deadline_ms);
         rows++;
     }
     return rows;

@@ -19,7 +19,7 @@
 #define VALUE_MAX_BYTES (900u * 1024)
 
 enum event_type {
-    EVENT_START,      /* once, for a new saga */
+    EVENT_START,      /* once, for a new saga; it begins at its start_ms */
     EVENT_REPLY,
     EVENT_TIMER,      /* whatever is due by now */
     EVENT_RELEASED,   /* the command went to Kafka at `at_ms`: its timeout counts from there */
@@ -27,6 +27,8 @@ enum event_type {
     EVENT_REFUSED,    /* the command can never be published */
     EVENT_WITHDRAWN,  /* the command was taken out of the outbox before any relay had it: it was never sent */
     EVENT_CANCEL,
+    EVENT_PAUSE,  /* an operator, of a saga that has not ended */
+    EVENT_RESUME, /* the same, of one that is paused */
     EVENT_SIGNAL, /* `step` (machine_signalled) is told `output` */
     EVENT_RETRY,  /* an operator, of a step that holds a stalled saga up: once more */
     EVENT_SUPPLY, /* the same: its `outcome` is known, with its output */

@@ -16,6 +16,7 @@ enum saga_state {
     SAGA_STALLED, /* needs an operator */
     SAGA_COMPLETED,
     SAGA_COMPENSATED,
+    SAGA_SCHEDULED, /* its time has not come */
     SAGA_STATES_N,
 };
 
@@ -57,9 +58,11 @@ struct saga {
     const struct definition *definition;
     enum saga_state state;
     bool cancelled;      /* why it compensates: an operator or client asked */
+    bool paused;         /* by an operator: what comes is noted, but nothing is begun, sent, or undone until it is resumed */
+    int64_t start_ms;    /* when it is to begin; 0: at once */
     int64_t created_ms;
     int64_t ended_ms;    /* 0 until it has ended */
-    int64_t deadline_ms; /* 0: none */
+    int64_t deadline_ms; /* 0: none, or it has not begun */
     int64_t wake_ms;     /* when to look at it if nothing arrives; may be earlier than needed, never later; 0: never */
     const char *idempotency_key; /* or NULL */
     const char *traceparent;     /* with which it was started, valid; or NULL */

@@ -77,6 +77,7 @@ struct start {
     size_t input_len;
     const char *idempotency_key; /* NULL: none */
     const char *traceparent;     /* NULL: none; else wire_traceparent_valid */
+    int64_t start_ms;            /* not to begin before; 0: at once */
     void (*done)(struct start *start);
     void *context;
     struct watch *watch; /* NULL: none */
@@ -106,12 +107,12 @@ enum act_result {
  * must not block. */
 struct act {
     struct uuid saga_id;
-    enum event_type type; /* EVENT_CANCEL, EVENT_SIGNAL, EVENT_RETRY, EVENT_SUPPLY, EVENT_SKIP */
+    enum event_type type; /* EVENT_CANCEL and those behind it */
     const char *error;    /* EVENT_CANCEL: JSON object {"code", "message"}: why */
     const char *signal;   /* EVENT_SIGNAL: its name; its value is `output` */
-    const char *step;     /* of the others: its name, */
+    const char *step;     /* EVENT_RETRY, EVENT_SUPPLY, EVENT_SKIP: its name, */
     const char *version;  /* what it was when it was looked at (step_version), */
-    const char *why;      /* JSON object of who and why, or NULL */
+    const char *why;      /* and of pause and resume: JSON object of who and why, or NULL */
     enum outcome outcome; /* EVENT_SUPPLY */
     const char *output;   /* JSON text or NULL */
     size_t output_len;

@@ -132,10 +132,10 @@ struct store_saga_view {
     const char *definition;
     int version;
     const char *state;
-    bool cancelled;
+    bool cancelled, paused;
     const char *idempotency_key; /* or NULL */
     const char *input;
-    int64_t created_ms, ended_ms, deadline_ms;
+    int64_t created_ms, start_ms, ended_ms, deadline_ms;
     const char *traceparent; /* or NULL */
     int64_t revision; /* struct saga's version; 0 in lists */
 };
