@@ -28,6 +28,9 @@ struct options {
     const char *output;
     const char *at;
     const char *delay;
+    const char *live_key;
+    const char *on_conflict;
+    const char *labels;
     int version;
     int limit;
     int states;
@@ -40,6 +43,9 @@ static const struct conf_option options[] = {
     {"input", CONF_STRING, offsetof(struct options, input), NULL, "JSON", "start: the saga's input; signal: its value; @FILE reads it, @- from standard input", 0, 0},
     {"key", CONF_STRING, offsetof(struct options, key), NULL, "TEXT", "start: idempotency key; the same key starts one saga", 0, 0},
     {"use-version", CONF_INT, offsetof(struct options, version), NULL, "N", "start: this version, not the latest", 1, 1000000000},
+    {"live-key", CONF_STRING, offsetof(struct options, live_key), NULL, "KEY", "start: what the saga is about; only one saga of the definition lives with it", 0, 0},
+    {"on-conflict", CONF_STRING, offsetof(struct options, on_conflict), NULL, "WORD", "start: reject (default) or return the saga that lives with --live-key", 0, 0},
+    {"labels", CONF_STRING, offsetof(struct options, labels), NULL, "LIST", "start, list: name:value,name:value to find the saga by", 0, 0},
     {"at", CONF_STRING, offsetof(struct options, at), NULL, "TIME", "start: not before, like 2026-01-31T10:00:00Z", 0, 0},
     {"delay", CONF_STRING, offsetof(struct options, delay), NULL, "TIME", "start: after so long, like 10m", 0, 0},
     {"wait", CONF_FLAG, offsetof(struct options, wait), NULL, NULL, "start, get: wait for the saga's end", 0, 0},
@@ -260,6 +266,21 @@ static int by_state(const struct options *o, int status, json_t *saga)
     return status;
 }
 
+/* "name:value,name:value"; what is no label the API refuses. */
+static json_t *read_labels(const char *list)
+{
+    json_t *labels = json_object();
+    char *copy = mem_strdup(list), *rest = copy;
+    for (char *name; (name = strsep(&rest, ","));) {
+        char *value = strchr(name, ':');
+        if (value)
+            *value++ = '\0';
+        json_object_set_new(labels, name, value ? json_string(value) : json_null());
+    }
+    free(copy);
+    return labels;
+}
+
 static int run_start(const struct options *o, const char *name)
 {
     struct err err;
@@ -277,6 +298,12 @@ static int run_start(const struct options *o, const char *name)
         json_object_set_new(body, "start_at", json_string(o->at));
     if (o->delay)
         json_object_set_new(body, "delay", json_string(o->delay));
+    if (o->live_key)
+        json_object_set_new(body, "key", json_string(o->live_key));
+    if (o->on_conflict)
+        json_object_set_new(body, "on_conflict", json_string(o->on_conflict));
+    if (o->labels)
+        json_object_set_new(body, "labels", read_labels(o->labels));
     char *path = mem_printf("/v1/sagas%s%s", o->wait ? "?wait=" : "", o->wait ? o->wait_for : "");
     int status = call_and_print(o, "POST", path, body, print_started, &answer);
     free(path);
@@ -415,8 +442,9 @@ static void print_list(const json_t *answer)
 
 static int run_list(const struct options *o)
 {
-    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
-                            o->definition ? "&definition=" : "", o->definition ? o->definition : "");
+    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
+                            o->definition ? "&definition=" : "", o->definition ? o->definition : "", o->labels ? "&label=" : "",
+                            o->labels ? o->labels : "");
     int status = call_and_print(o, "GET", path, NULL, print_list, NULL);
     free(path);
     return status;
@@ -426,7 +454,7 @@ static int run_list(const struct options *o)
 static bool is_plain(const char *word)
 {
     for (; word && *word; word++) {
-        if (!isalnum((unsigned char)*word) && !strchr("-_.", *word))
+        if (!isalnum((unsigned char)*word) && !strchr("-_.:,", *word))
             return false;
     }
     return true;
@@ -443,7 +471,7 @@ static int run(const struct options *o, const struct conf_result *result)
         return usage("the command wants a saga's id and a name");
     if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
         return usage(wants ? "the command wants one argument" : "the command wants no argument");
-    if (!is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
+    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
         (two && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
     if (check)

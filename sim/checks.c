@@ -283,6 +283,19 @@ static void note_beginning(struct known *known)
     known->begun = true;
 }
 
+/* Of each definition and key one lives. */
+static void check_alone(const struct known *known, const struct image *after)
+{
+    struct cursor at = {0};
+    if (after->cells[S_ABOUT].null)
+        return;
+    for (const struct image *other; (other = sim_committed(sim_schema(SIM_SCHEMA), T_SAGA, &at));) {
+        if (!cell_equal(&other->cells[S_ID], &after->cells[S_ID]) && cell_equal(&other->cells[S_ABOUT], &after->cells[S_ABOUT]) &&
+            cell_equal(&other->cells[S_DEFINITION], &after->cells[S_DEFINITION]) && !is_end(&other->cells[S_STATE]))
+            violated(1, known, -1, "two sagas of a definition live with one key");
+    }
+}
+
 static void on_saga(const struct image *before, const struct image *after)
 {
     if (!after)
@@ -302,6 +315,8 @@ static void on_saga(const struct image *before, const struct image *after)
     }
     if (known->ended)
         sim_fail("a saga was changed after its end");
+    if (!before)
+        check_alone(known, after);
     known->ended = is_end(&after->cells[S_STATE]);
     if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
         sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);

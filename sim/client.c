@@ -15,6 +15,7 @@
 #define CANCEL_SHARE 0.1
 #define CANCEL_US 1500000
 #define WAIT_SHARE 0.05
+#define ABOUT_SHARE 0.1
 #define SCHEDULE_MS 2000
 #define SIGNAL_US 1000000  /* between signals */
 #define SIGNALS 4          /* to each saga that was accepted; most find nobody who waits */
@@ -31,6 +32,7 @@ struct asked {
 
 struct wish {
     char key[32], input[32];
+    char about[8]; /* what the saga is about; "": nothing */
     const char *definition;
     int64_t due_us;
     struct asked *asked;
@@ -68,6 +70,8 @@ static void ask_start(struct wish *wish, struct engine *engine, struct asked *as
 {
     asked->start = (struct start){.definition = wish->definition, .input = wish->input, .input_len = strlen(wish->input),
                                   .idempotency_key = wish->key, .done = on_start, .context = asked};
+    if (*wish->about)
+        asked->start.key = wish->about;
     if (wish->waits)
         asked->start.start_ms = clock_real_ms() + SCHEDULE_MS;
     if (engine_submit(engine, &asked->start) == SUBMIT_TAKEN)
@@ -130,6 +134,7 @@ static void hear(struct wish *wish)
     case START_EXISTS: accept(wish, &asked->start.id); break;
     case START_UNAVAILABLE:
     case START_UNKNOWN:
+    case START_KEY_TAKEN: *wish->about = '\0'; break; /* then without */
     case START_NO_DEFINITION: break; /* perhaps not stored yet */
     case START_CONFLICT:
     case START_REFUSED: sim_fail("a start was refused: %s", asked->start.reason);
@@ -203,6 +208,8 @@ void client_start(size_t sagas)
         wish->due_us = at_us += sim_spread(pace_us);
         wish->wants_cancel = sim_chance(CANCEL_SHARE);
         wish->waits = sim_chance(WAIT_SHARE);
+        if (sim_chance(ABOUT_SHARE))
+            snprintf(wish->about, sizeof wish->about, "it-%d", (int)sim_below(3));
         wish->signals = SIGNALS;
     }
     sim_spawn(NULL, client, NULL);

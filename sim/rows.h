@@ -46,6 +46,7 @@ enum table_name {
     T_DEFINITION, /* name, version, source, canonical, created */
     T_SAGA,
     T_SAGA_KEY, /* the unique index on the idempotency key: key, saga */
+    T_SAGA_LIVE, /* the unique index on the keys of those that live: key, definition, saga */
     T_STEP,
     T_HISTORY,
     T_OUTBOX,
@@ -54,7 +55,8 @@ enum table_name {
     TABLES_N,
 };
 enum { D_NAME, D_VERSION, D_SOURCE, D_CANONICAL, D_CREATED, D_CELLS };
-enum { S_ID, S_DEFINITION, S_VERSION, S_STATE, S_CANCELLED, S_KEY, S_INPUT, S_CREATED, S_ENDED, S_DEADLINE, S_WAKE, S_TRACE, S_PAUSED, S_START, S_CELLS };
+enum { S_ID, S_DEFINITION, S_VERSION, S_STATE, S_CANCELLED, S_KEY, S_INPUT, S_CREATED, S_ENDED, S_DEADLINE, S_WAKE, S_TRACE, S_PAUSED, S_START, S_ABOUT, S_LABELS, S_CELLS };
+enum { L_KEY, L_DEFINITION, L_SAGA, L_CELLS };
 enum { K_KEY, K_SAGA, K_CELLS };
 enum { P_SAGA, P_POSITION, P_STATE, P_ROUND, P_ATTEMPT, P_PAUSED, P_DUE, P_COMMAND, P_OUTPUT, P_ERROR, P_WAIVED, P_PROBING, P_XID, P_CELLS };
 enum { H_SAGA, H_SEQ, H_ENTRIES, H_CELLS };

@@ -127,16 +127,16 @@ static bool saga_load(struct session *session, const struct args *args, struct p
 {
     static const int columns[] = {S_ID,      S_DEFINITION, S_VERSION,  S_STATE, S_CANCELLED, S_INPUT,
                                   S_CREATED, S_ENDED,      S_DEADLINE, S_WAKE,  S_KEY,       S_TRACE,
-                                  S_PAUSED,  S_START};
+                                  S_PAUSED,  S_START,      S_ABOUT,    S_LABELS};
     struct cell *ids = ordered(&args->of[0]);
     for (size_t i = 0; i < args->of[0].n; i++) {
         const struct row *row = row_find(session, T_SAGA, &ids[i], 1);
         if (!row)
             continue;
-        struct cell *out = sim_result(rows, 15);
-        for (size_t k = 0; k < 14; k++)
+        struct cell *out = sim_result(rows, 17);
+        for (size_t k = 0; k < 16; k++)
             out[k] = given(&row_seen(session, row)->cells[columns[k]]);
-        out[14] = cell_int(last_seq(session, &ids[i]));
+        out[16] = cell_int(last_seq(session, &ids[i]));
     }
     free(ids);
     return true;
@@ -173,11 +173,26 @@ static bool saga_insert(struct session *session, const struct args *args, struct
     for (size_t i = 0; i < args->of[1].n; i++) {
         const struct cell cells[] = {*A(1, i), *A(2, i), *A(3, i), *A(4, i),  *A(5, i),  *A(6, i),
                                      *A(7, i), *A(8, i), *A(9, i), *A(10, i), *A(11, i), *A(12, i),
-                                     cell_int(0), *A(13, i)};
-        const struct cell key[] = {*A(6, i), *A(1, i)};
-        if (!insert_new(session, T_SAGA, cells, 1) || (!key[0].null && !insert_new(session, T_SAGA_KEY, key, 1)))
+                                     cell_int(0), *A(13, i), *A(14, i), *A(15, i)};
+        const struct cell key[] = {*A(6, i), *A(1, i)}, live[] = {*A(14, i), *A(2, i), *A(1, i)};
+        if (!insert_new(session, T_SAGA, cells, 1) || (!key[0].null && !insert_new(session, T_SAGA_KEY, key, 1)) ||
+            (!live[0].null && A(9, i)->null && !insert_new(session, T_SAGA_LIVE, live, 2)))
             return false;
     }
+    return true;
+}
+
+/* A saga that ends leaves the index of those that live. */
+static bool leave_live(struct session *session, const struct image *saga)
+{
+    const struct cell key[] = {saga->cells[S_ABOUT], saga->cells[S_DEFINITION]};
+    struct row *row = key[0].null ? NULL : row_find(session, T_SAGA_LIVE, key, 2);
+    struct image image;
+    bool there = false;
+    if (!take(session, row, &image, &there))
+        return false;
+    if (there)
+        row_write(session, row, NULL);
     return true;
 }
 
@@ -199,6 +214,8 @@ static bool saga_update(struct session *session, const struct args *args, struct
         image.cells[S_PAUSED] = *A(5, i);
         image.cells[S_DEADLINE] = *A(6, i);
         row_write(session, row, image.cells);
+        if (!image.cells[S_ENDED].null && !leave_live(session, &image))
+            return false;
     }
     return true;
 }
@@ -262,6 +279,20 @@ static bool saga_by_key(struct session *session, const struct args *args, struct
         out[1] = given(&saga->cells[S_ID]);
         out[2] = given(&saga->cells[S_DEFINITION]);
         out[3] = given(&saga->cells[S_INPUT]);
+    }
+    return true;
+}
+
+static bool saga_by_live_key(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct cell key[] = {*A(2, i), *A(1, i)};
+        const struct row *row = row_find(session, T_SAGA_LIVE, key, 2);
+        if (!row)
+            continue;
+        struct cell *out = sim_result(rows, 2);
+        out[0] = cell_int((int64_t)i + 1);
+        out[1] = given(&row_seen(session, row)->cells[L_SAGA]);
     }
     return true;
 }
@@ -692,14 +723,15 @@ const struct model sim_models[] = {
     {"definition_insert", 0x3c8f373d, definition_insert},
     {"definition_get", 0xd8b719bf, definition_get},
     {"server_start", 0x4e444919, server_start},
-    {"saga_load", 0xb28eee8f, saga_load},
+    {"saga_load", 0x4a7b7875, saga_load},
     {"step_load", 0xd83c98a2, step_load},
-    {"saga_insert", 0xedb19ca6, saga_insert},
+    {"saga_insert", 0x11b5ff9f, saga_insert},
     {"saga_update", 0xde75f1cf, saga_update},
     {"step_insert", 0x62a03bf4, step_insert},
     {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
+    {"saga_by_live_key", 0xf821c34c, saga_by_live_key},
     {"saga_glance", 0xdfd44a1f, saga_glance},
     {"saga_due", 0x4e95931b, saga_due},
     {"outbox_insert", 0x4e038c38, outbox_insert},

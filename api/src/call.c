@@ -199,6 +199,17 @@ bool call_query_duration(struct call *call, const char *name, int64_t max_ms, in
     return call_bad_parameter(call, name, expected);
 }
 
+bool label_is_name(const char *text)
+{
+    size_t len = strlen(text);
+    return len && len < 64 && text[0] >= 'a' && text[0] <= 'z' && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == len;
+}
+
+bool label_is_value(const char *text)
+{
+    return text && *text && strlen(text) <= 100 && !strchr(text, ',');
+}
+
 void buf_time_member(struct buf *out, const char *name, int64_t ms)
 {
     char text[CLOCK_TEXT_MAX];

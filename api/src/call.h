@@ -85,6 +85,11 @@ bool call_query_duration(struct call *call, const char *name, int64_t max_ms, in
 
 void buf_time_member(struct buf *out, const char *name, int64_t ms); /* ,"name":"..." or ,"name":null */
 
+/* A saga's labels: names and values that stand in an address as they are. */
+#define LABEL_EXPECTED "a label's name is a-z, then a-z 0-9 _ . -, at most 63 characters; its value a text of 1 to 100 bytes without comma"
+bool label_is_name(const char *text);
+bool label_is_value(const char *text); /* NULL: no */
+
 /* The routes, by resource. */
 void definitions_put(struct call *call);
 void definitions_list(struct call *call);

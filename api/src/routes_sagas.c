@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static void add_saga(struct buf *out, const struct store_saga_view *saga)
                uuid_format(&saga->id, id), saga->definition, saga->version, saga->state,
                saga->cancelled ? "true" : "false", saga->paused ? "true" : "false");
     add_text_member(out, "idempotency_key", saga->idempotency_key);
+    add_text_member(out, "key", saga->key);
+    add_json_member(out, "labels", saga->labels ? saga->labels : "{}");
     buf_time_member(out, "created_at", saga->created_ms);
     buf_time_member(out, "start_at", saga->start_ms);
     buf_time_member(out, "ended_at", saga->ended_ms);
@@ -141,6 +144,8 @@ void sagas_show(struct call *call, const struct saga *saga)
                                    .cancelled = saga->cancelled,
                                    .paused = saga->paused,
                                    .start_ms = saga->start_ms,
+                                   .key = saga->key,
+                                   .labels = saga->labels,
                                    .idempotency_key = saga->idempotency_key,
                                    .input = saga->input,
                                    .created_ms = saga->created_ms,
@@ -231,6 +236,31 @@ void sagas_wait(struct call *call)
 
 /* ---- list ---- */
 
+/* "name:value,name:value" as the JSON object of them. */
+static bool read_labels(struct call *call, const char **out)
+{
+    const char *given = http_query(call->request, "label");
+    char *rest = given ? arena_strdup(&call->arena, given) : NULL;
+    struct buf text = buf_new(8192);
+    bool ok = true;
+    buf_char(&text, '{');
+    for (char *name; ok && (name = strsep(&rest, ","));) {
+        char *value = strchr(name, ':');
+        if (value)
+            *value++ = '\0';
+        ok = label_is_name(name) && label_is_value(value);
+        buf_str(&text, text.len > 1 ? "," : "");
+        buf_json_str(&text, name);
+        buf_char(&text, ':');
+        buf_json_str(&text, ok ? value : "");
+    }
+    buf_char(&text, '}');
+    ok = ok && !text.failed;
+    *out = given ? arena_strdup(&call->arena, buf_text(&text)) : NULL;
+    buf_free(&text);
+    return !given || ok || call_bad_parameter(call, "label", "expected name:value, or several of them with commas between");
+}
+
 static bool read_filter(struct call *call, struct store_filter *filter, int64_t *limit)
 {
     enum saga_state known;
@@ -244,20 +274,34 @@ static bool read_filter(struct call *call, struct store_filter *filter, int64_t 
         return call_bad_parameter(call, "state", "expected SCHEDULED, RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
     if (cursor && !uuid_parse(cursor, before))
         return call_bad_parameter(call, "before", "expected a saga's id");
-    return call_query_time(call, "from", &filter->from_ms) && call_query_time(call, "to", &filter->to_ms) &&
+    return read_labels(call, &filter->labels) && call_query_time(call, "from", &filter->from_ms) && call_query_time(call, "to", &filter->to_ms) &&
            call_query_int(call, "limit", 1, LIST_MAX, limit);
 }
 
+/* &name=value, with whatever is not plain in the value written as RFC 3986 has it. */
+static void buf_query(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "&%s=", name);
+    for (; *value; value++) {
+        if (isalnum((unsigned char)*value) || strchr("-_.~:,", *value))
+            buf_char(out, *value);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*value);
+    }
+}
+
 /* The address of the next page: the same filter, from the last saga on. */
-static void add_next(struct buf *body, const struct uuid *last, const struct store_filter *filter, int64_t limit)
+static void add_next(struct call *call, struct buf *body, const struct uuid *last, const struct store_filter *filter, int64_t limit)
 {
     char text[UUID_TEXT_MAX > CLOCK_TEXT_MAX ? UUID_TEXT_MAX : CLOCK_TEXT_MAX];
-    struct buf url = buf_new(1024);
+    struct buf url = buf_new(8192);
     buf_printf(&url, "/v1/sagas?before=%s&limit=%d", uuid_format(last, text), (int)limit);
     if (filter->state)
         buf_printf(&url, "&state=%s", filter->state);
     if (filter->definition)
         buf_printf(&url, "&definition=%s", filter->definition);
+    if (filter->labels)
+        buf_query(&url, "label", http_query(call->request, "label"));
     if (filter->from_ms)
         buf_printf(&url, "&from=%s", clock_format(filter->from_ms, text));
     if (filter->to_ms)
@@ -289,7 +333,7 @@ void sagas_list(struct call *call)
     }
     buf_str(&body, "],\"next\":");
     if (more)
-        add_next(&body, &sagas[n - 2].id, &filter, limit);
+        add_next(call, &body, &sagas[n - 2].id, &filter, limit);
     else
         buf_str(&body, "null");
     buf_char(&body, '}');

@@ -10,6 +10,7 @@
 
 #define KEY_MAX 200
 #define AHEAD_MAX_MS (366LL * 24 * 3600 * 1000)
+#define LABELS_MAX 16
 
 /* A start on its way through the engine, and the wait for its end. */
 struct starting {
@@ -19,13 +20,15 @@ struct starting {
     char definition[DEFINITION_NAME_MAX];
     char key[KEY_MAX + 1];
     char traceparent[WIRE_TRACEPARENT_MAX];
-    char *input;
+    char live_key[KEY_MAX + 1];
+    char *input, *labels;
     int64_t wait_ms;
 };
 
 static void free_starting(struct starting *s)
 {
     free(s->input);
+    free(s->labels);
     free(s);
 }
 
@@ -73,6 +76,7 @@ static void refuse_start(struct starting *s)
         const char *kind, *title, *pointer;
     } answers[] = {
         {START_CONFLICT, 409, "idempotency-conflict", "The idempotency key is in use", "/idempotency_key"},
+        {START_KEY_TAKEN, 409, "key-conflict", "A saga with this key is under way", "/key"},
         {START_NO_DEFINITION, 422, "unknown-definition", "There is no such definition", "/definition"},
         {START_UNAVAILABLE, 503, "unavailable", "The saga was not accepted", NULL},
         {START_UNKNOWN, 503, "outcome-unknown", "Whether the saga was accepted is not known", NULL},
@@ -87,6 +91,8 @@ static void refuse_start(struct starting *s)
     if (s->start.result == START_UNKNOWN)
         snprintf(reason, sizeof reason, "%s; look for /v1/sagas/%s, or ask again with the same idempotency key",
                  s->start.reason, uuid_format(&s->start.id, id));
+    if (s->start.result == START_KEY_TAKEN)
+        snprintf(reason, sizeof reason, "%s: /v1/sagas/%s", s->start.reason, uuid_format(&s->start.id, id));
     if (answers[i].pointer)
         problem_add(&problems, answers[i].pointer, "%s", s->start.reason);
     struct call *call = s->call;
@@ -176,6 +182,39 @@ static void read_input(struct starting *s, const json_t *body, struct problems *
     s->start.input = s->input = text.data;
 }
 
+/* What it is about. */
+static void read_live_key(struct starting *s, const json_t *body, struct problems *problems)
+{
+    const json_t *key = json_object_get(body, "key"), *on_conflict = json_object_get(body, "on_conflict");
+    const char *word = json_string_value(on_conflict);
+    size_t len = json_string_length(key);
+    if (key && (len < 1 || len > KEY_MAX))
+        problem_add(problems, "/key", "expected a text of 1 to %d bytes", KEY_MAX);
+    else if (key)
+        s->start.key = strcpy(s->live_key, json_string_value(key));
+    if (on_conflict && !key)
+        problem_add(problems, "/on_conflict", "there is no key that could be taken");
+    else if (on_conflict && (!word || (strcmp(word, "reject") != 0 && strcmp(word, "return") != 0)))
+        problem_add(problems, "/on_conflict", "expected \"reject\" or \"return\"");
+    s->start.return_live = word && strcmp(word, "return") == 0;
+}
+
+static void read_labels(struct starting *s, json_t *body, struct problems *problems)
+{
+    json_t *labels = json_object_get(body, "labels"), *value;
+    const char *name;
+    char pointer[POINTER_MAX];
+    if (!labels)
+        return;
+    if (!json_is_object(labels) || json_object_size(labels) > LABELS_MAX)
+        problem_add(problems, "/labels", "expected an object of at most %d texts", LABELS_MAX);
+    json_object_foreach(json_is_object(labels) ? labels : NULL, name, value) {
+        if (!label_is_name(name) || !label_is_value(json_string_value(value)))
+            problem_add(problems, pointer_member("/labels", name, pointer), LABEL_EXPECTED);
+    }
+    s->start.labels = s->labels = json_dumps(labels, JSON_COMPACT);
+}
+
 /* When it is to begin: a time, or how long from now. */
 static void read_beginning(struct starting *s, const json_t *body, struct problems *problems)
 {
@@ -217,7 +256,8 @@ static const char *submit(struct engine *engine, struct starting *s, int *status
 
 void sagas_start(struct call *call)
 {
-    static const char *const known[] = {"definition", "version", "input", "idempotency_key", "start_at", "delay", NULL};
+    static const char *const known[] = {"definition", "version", "input", "idempotency_key", "start_at", "delay", "key", "on_conflict", "labels",
+                                        NULL};
     struct engine *engine = atomic_load(&call->api->engine);
     int64_t wait_ms = 0;
     struct problems problems = {0};
@@ -239,6 +279,8 @@ void sagas_start(struct call *call)
     read_key(s, body, &problems);
     read_traceparent(s);
     read_beginning(s, body, &problems);
+    read_live_key(s, body, &problems);
+    read_labels(s, body, &problems);
     read_input(s, body, &problems);
     json_decref(body);
     int status = 422;

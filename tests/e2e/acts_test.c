@@ -236,6 +236,88 @@ START_TEST(a_saga_begins_later_if_asked_to)
 }
 END_TEST
 
+static char *start_about(const char *members, int status)
+{
+    char *body = mem_printf("{\"definition\":\"held\",%s}", members);
+    struct answer answer = world_post(&world, "/v1/sagas", body);
+    ck_assert_msg(answer.status == status, "%s: %d %s", body, answer.status, answer.text);
+    char *saga = mem_strdup(answer.location);
+    if (status == 409)
+        ck_assert_str_eq(text(json_array_get(json_object_get(answer.body, "errors"), 0), "pointer"), "/key");
+    answer_free(&answer);
+    free(body);
+    return saga;
+}
+
+START_TEST(one_saga_lives_with_a_key)
+{
+    static const char held[] = "{\"name\":\"held\",\"steps\":[{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"}]}";
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", held);
+    answer_free(&answer);
+    char *first = start_about("\"key\":\"order 7\"", 201), *other = start_about("\"key\":\"order 8\"", 201);
+    char *refused = start_about("\"key\":\"order 7\"", 409), *again = start_about("\"key\":\"order 7\",\"on_conflict\":\"return\"", 200);
+    ck_assert_str_eq(again, first);
+    check_pause(first, "cancel", "{}", 200, false);
+    char *next = start_about("\"key\":\"order 7\"", 201); /* the first has ended */
+    ck_assert_str_ne(next, first);
+    free(start_about("\"on_conflict\":\"return\"", 422));
+    free(start_about("\"key\":\"\"", 422));
+    free(start_about("\"key\":\"k\",\"on_conflict\":\"fight\"", 422));
+    free(first), free(other), free(refused), free(again), free(next);
+    world_close(&world);
+}
+END_TEST
+
+static size_t listed(const char *label)
+{
+    char *path = mem_printf("/v1/sagas?label=%s&limit=1", label);
+    size_t n = 0;
+    while (*path) {
+        struct answer answer = world_get(&world, path);
+        ck_assert_int_eq(answer.status, 200);
+        n += json_array_size(json_object_get(answer.body, "sagas"));
+        free(path);
+        path = mem_strdup(text(answer.body, "next"));
+        answer_free(&answer);
+    }
+    free(path);
+    return n;
+}
+
+START_TEST(sagas_are_found_by_their_labels)
+{
+    static const char held[] = "{\"name\":\"held\",\"steps\":[{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"}]}";
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", held);
+    answer_free(&answer);
+    free(start_about("\"labels\":{\"region\":\"eu\",\"shop\":\"T\u00fcr & Tor\"}", 201));
+    free(start_about("\"labels\":{\"region\":\"eu\"}", 201));
+    char *last = start_about("\"labels\":{\"region\":\"us\"}", 201);
+    free(start_about("\"labels\":{}", 201));
+    ck_assert_uint_eq(listed("region:eu"), 2);
+    ck_assert_uint_eq(listed("region:eu,shop:T%C3%BCr%20%26%20Tor"), 1);
+    ck_assert_uint_eq(listed("region:asia"), 0);
+    answer = world_get(&world, last);
+    ck_assert_str_eq(text(json_object_get(answer.body, "labels"), "region"), "us");
+    answer_free(&answer);
+    answer = world_get(&world, "/v1/sagas?label=region");
+    ck_assert_int_eq(answer.status, 400);
+    answer_free(&answer);
+    free(start_about("\"labels\":{\"Region\":\"eu\"}", 422));
+    free(start_about("\"labels\":{\"region\":7}", 422));
+    free(start_about("\"labels\":[]", 422));
+    free(last);
+    char *command = mem_printf("SAGA_URL=http://127.0.0.1:%d %s start held --labels region:mars && SAGA_URL=http://127.0.0.1:%d %s list --labels region:mars | grep -q held",
+                               world.port, SAGACTL, world.port, SAGACTL);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(a_saga_waits_for_a_signal)
 {
     world_open(&world);
@@ -269,6 +351,7 @@ START_TEST(a_saga_waits_for_a_signal)
 END_TEST
 
 static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_paused_saga_waits_until_it_is_resumed,
-                                     &a_saga_begins_later_if_asked_to, &a_saga_waits_for_a_signal, NULL};
+                                     &a_saga_begins_later_if_asked_to, &one_saga_lives_with_a_key, &sagas_are_found_by_their_labels,
+                                     &a_saga_waits_for_a_signal, NULL};
 static const struct suite_case cases[] = {{"acts", tests, 120}};
 SUITE_MAIN("acts", cases)

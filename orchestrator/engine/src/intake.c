@@ -112,6 +112,34 @@ static bool settle_known_keys(struct batch *batch, struct err *err)
     return true;
 }
 
+/* Answers the starts with whose key another saga lives. */
+static bool settle_live_keys(struct batch *batch, struct err *err)
+{
+    struct arena *arena = &batch->applier->arena;
+    const char **definitions = arena_array(arena, batch->n, sizeof *definitions), **keys = arena_array(arena, batch->n, sizeof *keys);
+    size_t *index = arena_array(arena, batch->n, sizeof *index), n = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!batch->entries[i].start || !batch->entries[i].start->key)
+            continue;
+        definitions[n] = batch->entries[i].start->definition;
+        keys[n] = batch->entries[i].start->key;
+        index[n++] = i;
+    }
+    if (!n)
+        return true;
+    struct store_live_view *views = arena_array(arena, n, sizeof *views);
+    if (!store_find_live(batch->applier->pg, definitions, keys, n, views, err))
+        return false;
+    for (size_t k = 0; k < n; k++) {
+        struct start *start = batch->entries[index[k]].start;
+        if (!views[k].found)
+            continue;
+        start->id = views[k].id;
+        settle(batch, index[k], start->return_live ? START_EXISTS : START_KEY_TAKEN, "another saga of the definition lives with this key");
+    }
+    return true;
+}
+
 /* Finds the definitions; the latest version is looked up once for each name. */
 static bool find_definitions(struct batch *batch, const struct definition **out, struct err *err)
 {
@@ -143,6 +171,8 @@ static struct saga *new_saga(struct arena *arena, const struct start *start, con
                           .idempotency_key = start->idempotency_key,
                           .traceparent = start->traceparent,
                           .start_ms = start->start_ms,
+                          .key = start->key,
+                          .labels = start->labels,
                           .input = start->input,
                           .input_len = start->input_len};
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
@@ -273,7 +303,7 @@ static void process(struct batch *batch)
     for (int tries = 0; tries < RACE_TRIES; tries++) {
         drop_sagas(batch);
         arena_reset(&batch->applier->arena);
-        if (settle_known_keys(batch, &err) && make_sagas(batch, &err)) {
+        if (settle_known_keys(batch, &err) && settle_live_keys(batch, &err) && make_sagas(batch, &err)) {
             fault_point("intake.after_commit");
             atomic_store(&engine->intake_healthy, true);
             for (size_t i = 0; i < batch->n; i++) {
@@ -305,11 +335,18 @@ static void process_measured(struct batch *batch)
     tally_batch(batch->applier->engine->tally, TALLY_STARTS, n, clock_mono_us() - begun_us);
 }
 
-static bool has_key(const struct batch *batch, const char *key)
+static bool same_text(const char *a, const char *b)
 {
-    for (size_t i = 0; i < batch->n && key; i++) {
-        const char *other = batch->entries[i].start->idempotency_key;
-        if (other && strcmp(other, key) == 0)
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* One of the two can only be answered once the other is there. */
+static bool collides(const struct batch *batch, const struct start *start)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct start *other = batch->entries[i].start;
+        if (same_text(start->idempotency_key, other->idempotency_key) ||
+            (same_text(start->key, other->key) && strcmp(start->definition, other->definition) == 0))
             return true;
     }
     return false;
@@ -321,7 +358,7 @@ static void fill(struct batch *batch, struct start **taken, size_t n, struct sta
     *left_n = 0;
     batch->n = 0;
     for (size_t i = 0; i < n; i++) {
-        if (*left_n || has_key(batch, taken[i]->idempotency_key)) {
+        if (*left_n || collides(batch, taken[i])) {
             left[(*left_n)++] = taken[i];
             continue;
         }

@@ -5,13 +5,20 @@
 
 #define SAGA_COLUMNS                                                                                                   \
     "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, traceparent,"   \
-    " paused, start_at"
+    " paused, start_at, key, labels::text"
 
 static const struct pg_statement saga_get = {
     "saga_get", "SELECT " SAGA_COLUMNS ", (SELECT max(seq) FROM history WHERE saga_id = id) FROM saga WHERE id = $1"};
 static const struct pg_statement saga_list = {
     "saga_list", "SELECT " SAGA_COLUMNS " FROM saga WHERE id >= $1 AND id < $2 AND ($3::text IS NULL OR state = $3)"
                  " AND ($4::text IS NULL OR definition = $4) ORDER BY id DESC LIMIT $5"};
+static const struct pg_statement saga_list_labelled = {
+    "saga_list_labelled", "SELECT " SAGA_COLUMNS " FROM saga WHERE id >= $1 AND id < $2 AND ($3::text IS NULL OR state = $3)"
+                          " AND ($4::text IS NULL OR definition = $4) AND labels @> $6::text::jsonb ORDER BY id DESC LIMIT $5"};
+static const struct pg_statement saga_by_live_key = {
+    "saga_by_live_key", "SELECT t.n, saga.id FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t(definition, key, n)"
+                        " JOIN saga ON saga.namespace = $1 AND saga.definition = t.definition AND saga.key = t.key"
+                        " WHERE saga.ended_at IS NULL"};
 static const struct pg_statement saga_by_key = {
     "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
                    " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
@@ -43,7 +50,9 @@ static void read_view(struct arena *arena, const struct pg_rows *rows, size_t ro
                                     .deadline_ms = pg_get_time(rows, row, 9),
                                     .traceparent = text_of(arena, rows, row, 10),
                                     .paused = pg_get_bool(rows, row, 11),
-                                    .start_ms = pg_get_time(rows, row, 12)};
+                                    .start_ms = pg_get_time(rows, row, 12),
+                                    .key = text_of(arena, rows, row, 13),
+                                    .labels = text_of(arena, rows, row, 14)};
 }
 
 bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
@@ -59,7 +68,7 @@ bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, s
     *found = pg_rows_count(rows) == 1;
     if (*found) {
         read_view(arena, rows, 0, out);
-        out->revision = pg_get_int(rows, 0, 13);
+        out->revision = pg_get_int(rows, 0, 15);
     }
     pg_rows_free(rows);
     return true;
@@ -86,7 +95,9 @@ bool store_list_sagas(struct pg *pg, struct arena *arena, const struct store_fil
     pg_param_text(&params, PG_TEXT, filter->state);
     pg_param_text(&params, PG_TEXT, filter->definition);
     pg_param_int(&params, PG_INT4, limit);
-    bool ok = pg_call(pg, &saga_list, &params, &rows, err);
+    if (filter->labels)
+        pg_param_text(&params, PG_TEXT, filter->labels);
+    bool ok = pg_call(pg, filter->labels ? &saga_list_labelled : &saga_list, &params, &rows, err);
     pg_params_free(&params);
     if (!ok)
         return false;
@@ -118,6 +129,26 @@ bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys
                                                  text_of(arena, rows, row, 3)};
         }
     }
+    pg_rows_free(rows);
+    return ok;
+}
+
+bool store_find_live(struct pg *pg, const char *const *definitions, const char *const *keys, size_t n, struct store_live_view *out,
+                     struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    pg_param_text(&params, PG_TEXT, STORE_NAMESPACE);
+    struct pg_column *names = pg_param_array(&params, PG_TEXT), *column = pg_param_array(&params, PG_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_text(names, definitions[i]);
+        pg_add_text(column, keys[i]);
+        out[i] = (struct store_live_view){0};
+    }
+    bool ok = pg_call(pg, &saga_by_live_key, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++)
+        out[pg_get_int(rows, row, 0) - 1] = (struct store_live_view){true, pg_get_uuid(rows, row, 1)};
     pg_rows_free(rows);
     return ok;
 }

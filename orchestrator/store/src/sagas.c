@@ -17,7 +17,7 @@ static const struct pg_statement server_start = {
 static const struct pg_statement saga_load = {
     "saga_load",
     "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
-    " traceparent, paused, start_at, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
+    " traceparent, paused, start_at, key, labels::text, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing"
@@ -25,12 +25,13 @@ static const struct pg_statement step_load = {
 static const struct pg_statement saga_insert = {
     "saga_insert",
     "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at,"
-    "                  deadline_at, wake_at, traceparent, start_at)"
-    " SELECT id, $1, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace, start_at"
+    "                  deadline_at, wake_at, traceparent, start_at, key, labels)"
+    " SELECT id, $1, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at,"
+    "        key, labels::jsonb"
     " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[],"
     "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],"
-    "             $14::timestamptz[])"
-    " AS t(id, definition, version, state, cancelled, key, input, created_at, ended_at, deadline_at, wake_at, trace, start_at)"};
+    "             $14::timestamptz[], $15::text[], $16::text[])"
+    " AS t(id, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at, key, labels)"};
 static const struct pg_statement saga_update = {
     "saga_update",
     "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at, paused = t.paused,"
@@ -99,10 +100,12 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
                           .wake_ms = pg_get_time(rows, row, 9),
                           .paused = pg_get_bool(rows, row, 12),
                           .start_ms = pg_get_time(rows, row, 13),
-                          .version = pg_get_int(rows, row, 14)};
+                          .version = pg_get_int(rows, row, 16)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
     saga->idempotency_key = keep_text(arena, rows, row, 10, NULL);
     saga->traceparent = keep_text(arena, rows, row, 11, NULL);
+    saga->key = keep_text(arena, rows, row, 14, NULL);
+    saga->labels = keep_text(arena, rows, row, 15, NULL);
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
         return true;
@@ -197,11 +200,11 @@ bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, con
 static size_t fill_saga_insert(struct pg_params *params, const struct store_change *changes, size_t n)
 {
     static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
-                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME};
-    struct pg_column *c[13];
+                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME, PG_TEXT, PG_TEXT};
+    struct pg_column *c[15];
     size_t rows = 0;
     pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
-    for (size_t i = 0; i < 13; i++)
+    for (size_t i = 0; i < 15; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -220,6 +223,8 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_time(c[10], saga->wake_ms);
         pg_add_text(c[11], saga->traceparent);
         pg_add_time(c[12], saga->start_ms);
+        pg_add_text(c[13], saga->key);
+        pg_add_text(c[14], saga->labels);
         rows++;
     }
     return rows;

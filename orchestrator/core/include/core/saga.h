@@ -65,6 +65,8 @@ struct saga {
     int64_t deadline_ms; /* 0: none, or it has not begun */
     int64_t wake_ms;     /* when to look at it if nothing arrives; may be earlier than needed, never later; 0: never */
     const char *idempotency_key; /* or NULL */
+    const char *key;    /* what it is about, or NULL: only one saga of the definition lives with it */
+    const char *labels; /* JSON object of texts, or NULL */
     const char *traceparent;     /* with which it was started, valid; or NULL */
     int64_t version;     /* transactions that changed it so far; also the number of its last row of history */
     const char *input;   /* JSON text */

@@ -42,8 +42,9 @@ void engine_make_topics(struct engine *engine, const struct definition *definiti
 
 enum start_result {
     START_CREATED,
-    START_EXISTS,        /* the idempotency key has this very saga already */
+    START_EXISTS,        /* the idempotency key has this very saga already, or `return_live` has found one */
     START_CONFLICT,      /* the idempotency key has a saga with another definition or input */
+    START_KEY_TAKEN,     /* a saga lives with this definition and key */
     START_NO_DEFINITION,
     START_UNAVAILABLE,   /* not accepted: ask again */
     START_UNKNOWN,       /* the database went away at the wrong moment: look whether `id` exists before asking again */
@@ -78,12 +79,15 @@ struct start {
     const char *idempotency_key; /* NULL: none */
     const char *traceparent;     /* NULL: none; else wire_traceparent_valid */
     int64_t start_ms;            /* not to begin before; 0: at once */
+    const char *key;             /* what it is about: NULL: nothing */
+    bool return_live;            /* a saga that lives with this definition and key will do */
+    const char *labels;          /* JSON object of texts; NULL: none */
     void (*done)(struct start *start);
     void *context;
     struct watch *watch; /* NULL: none */
 
     enum start_result result; /* out */
-    struct uuid id;           /* out, also for START_EXISTS, START_CONFLICT and START_UNKNOWN */
+    struct uuid id;           /* out, also for START_EXISTS, START_CONFLICT, START_KEY_TAKEN and START_UNKNOWN */
     char reason[200];         /* out, for people */
 };
 enum submit_result {

@@ -83,7 +83,7 @@ struct store_terms {
 };
 /* Writes the changes (ordered by saga id, so that writers wait for each other in one order) in one transaction; one round
  * trip. Sets the steps' `stored`, the messages' tid, and counts up the sagas' versions. On failure the sagas are as they
- * were; when one of them has another version in the database, or an id or idempotency key of a new one is taken,
+ * were; when one of them has another version in the database, or an id, idempotency key or key of a new one is taken,
  * store_is_stale(err): ERR_RETRY when all of them were loaded, since loading them again helps, else ERR_REFUSED. */
 MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, const struct store_terms *terms,
                            struct err *err);
@@ -117,6 +117,14 @@ struct store_key_view {
 /* Fills out[i] for keys[i], for each of `n` keys without doubles. */
 MUST_CHECK bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n,
                                 struct store_key_view *out, struct err *err);
+/* The saga that lives with a key. */
+struct store_live_view {
+    bool found;
+    struct uuid id;
+};
+/* Fills out[i] for keys[i] of definitions[i]. */
+MUST_CHECK bool store_find_live(struct pg *pg, const char *const *definitions, const char *const *keys, size_t n,
+                                struct store_live_view *out, struct err *err);
 /* How far sagas are: out[i] for ids[i]. */
 struct store_glance {
     struct uuid id;
@@ -133,7 +141,8 @@ struct store_saga_view {
     int version;
     const char *state;
     bool cancelled, paused;
-    const char *idempotency_key; /* or NULL */
+    const char *idempotency_key, *key; /* or NULL */
+    const char *labels; /* JSON object or NULL */
     const char *input;
     int64_t created_ms, start_ms, ended_ms, deadline_ms;
     const char *traceparent; /* or NULL */
@@ -152,6 +161,7 @@ MUST_CHECK bool store_get_steps(struct pg *pg, struct arena *arena, const struct
                                 size_t n, struct err *err);
 struct store_filter {
     const char *state, *definition; /* NULL: any */
+    const char *labels;             /* JSON object of texts that it has; NULL: whatever it has */
     int64_t from_ms, to_ms;         /* started at or after, and before; 0: no bound */
     const struct uuid *before;      /* older than this saga; NULL: from the newest on */
 };
