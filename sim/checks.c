@@ -33,6 +33,8 @@ struct known {
     struct uuid id;
     const struct definition *definition;
     int64_t n;   /* its input */
+    int e, f;    /* the things that it is about */
+    bool stuck;  /* it is stalled, or waits for a thing that a stuck one holds */
     int64_t seq; /* of the last row of history */
     int64_t seq_xid;
     bool turned; /* it is on its way back, by an earlier transaction */
@@ -275,11 +277,44 @@ static void note_turning(struct known *known)
     seen.turning[seen.turning_n++] = known;
 }
 
+/* Whether the definition holds a thing of this kind: "e", "f". */
+static bool holds(const struct known *known, const char *kind)
+{
+    const json_t *entities = json_object_get(known->definition->source, "entities"), *one;
+    size_t i;
+    json_array_foreach(entities, i, one) {
+        const char *key = json_string_value(json_is_object(one) ? json_object_get(one, "key") : one);
+        if (strncmp(key, kind, 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool share(const struct known *a, const struct known *b)
+{
+    return (a->e == b->e && holds(a, "e") && holds(b, "e")) || (a->f == b->f && holds(a, "f") && holds(b, "f"));
+}
+
+/* Two sagas that hold one thing never run beside each other. */
+static void check_entities(const struct known *known)
+{
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (const struct known *other = seen.sagas[i]; other; other = other->next) {
+            if (other == known || !other->begun || other->ended)
+                continue;
+            if (share(known, other))
+                violated(4, known, -1, "two sagas hold one entity");
+        }
+    }
+}
+
 /* Clocks differ a little. */
 static void note_beginning(struct known *known)
 {
     if (!known->begun && known->start_ms > sim_server_ms() + SKEW_MS)
         violated(4, known, -1, "a saga begins before its time has come");
+    if (!known->begun)
+        check_entities(known);
     known->begun = true;
 }
 
@@ -305,9 +340,10 @@ static void on_saga(const struct image *before, const struct image *after)
         struct known **at = &seen.sagas[uuid_hash(&after->cells[S_ID].id) % SAGA_BUCKETS];
         known = mem_alloc(sizeof *known);
         *known = (struct known){.next = *at, .id = after->cells[S_ID].id, .seq = 1, .n = atoll(after->cells[S_INPUT].text + 5),
+                                .e = atoi(strstr(after->cells[S_INPUT].text, "\"e\":") + 4), .f = atoi(strstr(after->cells[S_INPUT].text, "\"f\":") + 4),
                                 .definition = plan_named(after->cells[S_DEFINITION].text),
                                 .start_ms = after->cells[S_START].null ? 0 : after->cells[S_START].n};
-        if (strcmp(after->cells[S_STATE].text, "SCHEDULED") != 0)
+        if (strcmp(after->cells[S_STATE].text, "SCHEDULED") != 0 && strcmp(after->cells[S_STATE].text, "QUEUED") != 0)
             note_beginning(known);
         *at = known;
         seen.sagas_n++;
@@ -348,14 +384,23 @@ static void check_failures(const struct known *known, const char *entries)
     }
 }
 
+static const char *last_of(const char *text, const char *word)
+{
+    const char *last = NULL;
+    while ((text = strstr(text, word)))
+        last = text++;
+    return last;
+}
+
 /* A pause counts from the next transaction on, what ends it at once. */
 static void note_pause(struct known *known, const char *entries)
 {
     if (strstr(entries, "saga_started"))
         note_beginning(known);
-    if (strstr(entries, "saga_resumed"))
+    const char *paused = last_of(entries, "saga_paused"), *resumed = last_of(entries, "saga_resumed");
+    if (resumed)
         known->paused = false;
-    if (!strstr(entries, "saga_paused"))
+    if (!paused || resumed > paused)
         return;
     if (seen.pausing_n == CHANGES_MAX)
         sim_fail("the simulator has no room for the sagas that are paused in one transaction");
@@ -651,15 +696,51 @@ static const struct image *state_of(const struct known *known)
     return row_seen(&session, row_find(&session, T_SAGA, &id, 1));
 }
 
-/* It has ended, or it is stalled and nothing of it is under way any more. */
+static bool in_state(const struct known *known, const char *state)
+{
+    return strcmp(state_of(known)->cells[S_STATE].text, state) == 0;
+}
+
+/* Marks the sagas that wait for a thing of one that is stuck. Whether more were found. */
+static bool spread_stuck(struct known *stuck)
+{
+    bool more = false;
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (struct known *other = seen.sagas[i]; other; other = other->next) {
+            if (other->stuck || other->ended || !share(stuck, other) || !in_state(other, "QUEUED"))
+                continue;
+            other->stuck = more = true;
+        }
+    }
+    return more;
+}
+
+/* Stalled sagas, and those that wait for what they hold. */
+static void mark_stuck(void)
+{
+    bool more = true;
+    for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+        for (struct known *known = seen.sagas[i]; known; known = known->next)
+            known->stuck = in_state(known, "STALLED");
+    }
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < SAGA_BUCKETS; i++) {
+            for (struct known *known = seen.sagas[i]; known; known = known->next)
+                more = (known->stuck && spread_stuck(known)) || more;
+        }
+    }
+}
+
+/* It has ended, or it is stuck and nothing of it is under way any more. */
 static bool is_at_rest(const struct known *known)
 {
-    const struct image *image = state_of(known);
-    return (known->ended && image->cells[S_WAKE].null) || (strcmp(image->cells[S_STATE].text, "STALLED") == 0 && image->cells[S_WAKE].null);
+    return (known->ended || known->stuck) && state_of(known)->cells[S_WAKE].null;
 }
 
 static bool sagas_at_rest(void)
 {
+    mark_stuck();
     for (size_t i = 0; i < SAGA_BUCKETS; i++) {
         for (const struct known *known = seen.sagas[i]; known; known = known->next) {
             char id[UUID_TEXT_MAX];

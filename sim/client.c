@@ -31,7 +31,7 @@ struct asked {
 };
 
 struct wish {
-    char key[32], input[32];
+    char key[32], input[48];
     char about[8]; /* what the saga is about; "": nothing */
     const char *definition;
     int64_t due_us;
@@ -116,6 +116,11 @@ static void accept(struct wish *wish, const struct uuid *id)
         open_n--;
 }
 
+static void write_input(struct wish *wish, int e, int f)
+{
+    snprintf(wish->input, sizeof wish->input, "{\"n\":%d,\"e\":%d,\"f\":%d}", (int)(wish - wishes), e, f);
+}
+
 static void hear(struct wish *wish)
 {
     const struct asked *asked = wish->asked;
@@ -136,6 +141,8 @@ static void hear(struct wish *wish)
     case START_UNKNOWN:
     case START_KEY_TAKEN: *wish->about = '\0'; break; /* then without */
     case START_NO_DEFINITION: break; /* perhaps not stored yet */
+    case START_BUSY: write_input(wish, 1000 + (int)(wish - wishes), 1000 + (int)(wish - wishes)); break; /* then about something of its own */
+    case START_NO_ENTITY:
     case START_CONFLICT:
     case START_REFUSED: sim_fail("a start was refused: %s", asked->start.reason);
     }
@@ -203,7 +210,7 @@ void client_start(size_t sagas)
     for (size_t i = 0; i < sagas; i++) {
         struct wish *wish = &wishes[i];
         snprintf(wish->key, sizeof wish->key, "key-%zu", i);
-        snprintf(wish->input, sizeof wish->input, "{\"n\":%zu}", i);
+        write_input(wish, (int)sim_below(3), (int)sim_below(3));
         wish->definition = plan_at(sim_below(plans_n()))->name;
         wish->due_us = at_us += sim_spread(pace_us);
         wish->wants_cancel = sim_chance(CANCEL_SHARE);

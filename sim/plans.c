@@ -87,6 +87,23 @@ static void set_pivot(json_t *source, size_t n)
     definition_free(definition);
 }
 
+/* One of two kinds of things, or one of each, in either order. */
+static void add_entities(json_t *source)
+{
+    json_t *e = json_string("e${input.e}"), *f = json_pack("{s:s}", "key", "f${input.f}");
+    json_t *entities = json_array();
+    if (sim_chance(0.5))
+        json_array_append(entities, e);
+    json_array_append(entities, f);
+    if (json_array_size(entities) == 1 && sim_chance(0.5))
+        json_array_append(entities, e);
+    json_object_set_new(source, "entities", entities);
+    if (sim_chance(0.2))
+        json_object_set_new(source, "on_busy", json_string("reject"));
+    json_decref(e);
+    json_decref(f);
+}
+
 /* `steps` 0: by chance. */
 static struct definition *make_plan(size_t number, size_t steps_n)
 {
@@ -103,6 +120,8 @@ static struct definition *make_plan(size_t number, size_t steps_n)
         json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));
     if (sim_chance(0.4))
         set_pivot(source, n);
+    if (!steps_n && sim_chance(0.3))
+        add_entities(source);
     struct problems problems = {0};
     struct definition *definition = definition_read(source, &problems);
     if (!definition)

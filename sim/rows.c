@@ -122,6 +122,7 @@ static struct schema *new_schema(const char *name)
     } shapes[TABLES_N] = {
         [T_DEFINITION] = {"definition", D_CELLS}, [T_SAGA] = {"saga", S_CELLS},       [T_SAGA_KEY] = {"saga_key", K_CELLS}, [T_SAGA_LIVE] = {"saga_live", L_CELLS},
         [T_STEP] = {"step", P_CELLS},             [T_HISTORY] = {"history", H_CELLS}, [T_OUTBOX] = {"outbox", O_CELLS},
+        [T_ENTITY_LOCK] = {"entity_lock", B_CELLS}, [T_CLAIM] = {"entity_claim", C_CELLS},
         [T_INBOX] = {"inbox", I_CELLS},           [T_EFFECT] = {"effect", E_CELLS}};
     struct schema *schema = mem_alloc(sizeof *schema);
     snprintf(schema->name, sizeof schema->name, "%s", name);
@@ -402,6 +403,18 @@ bool row_insert(struct session *session, enum table_name name, const struct cell
     row_write(session, row, cells);
     *inserted = true;
     return true;
+}
+
+void row_place(struct schema *schema, enum table_name name, const struct cell *cells)
+{
+    struct table *table = &schema->tables[name];
+    struct row *row = mem_alloc(sizeof *row);
+    row->table = table;
+    row->hash = hash_of(&cells[0]);
+    row->next = table->buckets[row->hash % BUCKETS];
+    table->buckets[row->hash % BUCKETS] = row;
+    row->committed = mem_alloc(sizeof *row->committed);
+    memcpy(row->committed->cells, cells, table->cells_n * sizeof *cells);
 }
 
 const struct image *sim_committed(struct schema *schema, enum table_name name, struct cursor *cursor)

@@ -48,6 +48,8 @@ enum table_name {
     T_SAGA_KEY, /* the unique index on the idempotency key: key, saga */
     T_SAGA_LIVE, /* the unique index on the keys of those that live: key, definition, saga */
     T_STEP,
+    T_ENTITY_LOCK,
+    T_CLAIM,
     T_HISTORY,
     T_OUTBOX,
     T_INBOX,
@@ -56,6 +58,8 @@ enum table_name {
 };
 enum { D_NAME, D_VERSION, D_SOURCE, D_CANONICAL, D_CREATED, D_CELLS };
 enum { S_ID, S_DEFINITION, S_VERSION, S_STATE, S_CANCELLED, S_KEY, S_INPUT, S_CREATED, S_ENDED, S_DEADLINE, S_WAKE, S_TRACE, S_PAUSED, S_START, S_ABOUT, S_LABELS, S_CELLS };
+enum { B_BUCKET, B_CELLS };
+enum { C_KEY, C_SEQ, C_SAGA, C_CELLS };
 enum { L_KEY, L_DEFINITION, L_SAGA, L_CELLS };
 enum { K_KEY, K_SAGA, K_CELLS };
 enum { P_SAGA, P_POSITION, P_STATE, P_ROUND, P_ATTEMPT, P_PAUSED, P_DUE, P_COMMAND, P_OUTPUT, P_ERROR, P_WAIVED, P_PROBING, P_XID, P_CELLS };
@@ -105,6 +109,8 @@ bool row_is_locked(const struct session *session, const struct row *row);
 void row_write(struct session *session, struct row *row, const struct cell *cells);
 /* A row whose first `keys_n` cells are unique. *inserted is false when there is one already. False: given up waiting. */
 bool row_insert(struct session *session, enum table_name table, const struct cell *cells, size_t keys_n, bool *inserted);
+/* A row that a migration has put there. */
+void row_place(struct schema *schema, enum table_name table, const struct cell *cells);
 bool sql_error(struct session *session, const char *state, const char *text);
 
 /* ---- transactions ---- */

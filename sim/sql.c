@@ -348,6 +348,105 @@ static struct found *scan(struct session *session, enum table_name name, int fir
     return found;
 }
 
+/* ---- entities ---- */
+
+static bool entity_lock(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    struct cell *buckets = ordered(&args->of[0]);
+    bool ok = true;
+    for (size_t i = 0; i < args->of[0].n && ok; i++) {
+        const struct image *seen;
+        if (i && cell_equal(&buckets[i], &buckets[i - 1]))
+            continue;
+        ok = row_lock(session, row_find(session, T_ENTITY_LOCK, &buckets[i], 1), &seen);
+        if (ok)
+            *sim_result(rows, 1) = buckets[i];
+    }
+    free(buckets);
+    return ok;
+}
+
+static const struct image *head_of(struct session *session, const struct cell *key)
+{
+    const struct image *head = NULL;
+    for (struct row *row = NULL; (row = row_next(session, T_CLAIM, key, row));) {
+        const struct image *image = row_seen(session, row);
+        if (image && cell_equal(&image->cells[C_KEY], key) && (!head || image->cells[C_SEQ].n < head->cells[C_SEQ].n))
+            head = image;
+    }
+    return head;
+}
+
+static bool entity_heads(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct image *head = head_of(session, A(1, i));
+        if (!head)
+            continue;
+        struct cell *out = sim_result(rows, 2);
+        out[0] = cell_int((int64_t)i + 1);
+        out[1] = head->cells[C_SAGA];
+    }
+    return true;
+}
+
+static bool entity_claim(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    static int64_t seq;
+    (void)rows;
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct cell cells[] = {*A(1, i), cell_int(++seq), *A(2, i)};
+        if (!insert_new(session, T_CLAIM, cells, 2))
+            return false;
+    }
+    return true;
+}
+
+static bool is_claim_of(const struct session *session, const struct image *image, const struct args *args)
+{
+    (void)session;
+    for (size_t i = 0; i < args->of[0].n; i++) {
+        if (cell_equal(&image->cells[C_SAGA], A(0, i)))
+            return true;
+    }
+    return false;
+}
+
+static bool entity_release(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    size_t n;
+    struct found *found = scan(session, T_CLAIM, C_KEY, C_SEQ, is_claim_of, args, &n);
+    bool ok = true;
+    (void)rows;
+    for (size_t i = 0; i < n && ok; i++) {
+        struct image image;
+        bool there = false;
+        ok = take(session, found[i].row, &image, &there);
+        if (there)
+            row_write(session, found[i].row, NULL);
+    }
+    free(found);
+    return ok;
+}
+
+static bool entity_wake(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct image *head = head_of(session, A(1, i));
+        struct row *row = head ? row_find(session, T_SAGA, &head->cells[C_SAGA], 1) : NULL;
+        struct image image;
+        bool there;
+        if (!take(session, row, &image, &there))
+            return false;
+        if (!there || !is_text(&image.cells[S_STATE], "QUEUED") || image.cells[S_PAUSED].n)
+            continue;
+        image.cells[S_WAKE] = *A(2, 0);
+        row_write(session, row, image.cells);
+        *sim_result(rows, 1) = image.cells[S_ID];
+    }
+    return true;
+}
+
 static bool will_wake(const struct session *session, const struct image *image, const struct args *args)
 {
     (void)session, (void)args;
@@ -731,6 +830,11 @@ const struct model sim_models[] = {
     {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
+    {"entity_lock", 0x62085175, entity_lock},
+    {"entity_heads", 0x91876779, entity_heads},
+    {"entity_claim", 0x3e1cfbec, entity_claim},
+    {"entity_release", 0x3a13d2f2, entity_release},
+    {"entity_wake", 0x7814ffa6, entity_wake},
     {"saga_by_live_key", 0xf821c34c, saga_by_live_key},
     {"saga_glance", 0xdfd44a1f, saga_glance},
     {"saga_due", 0x4e95931b, saga_due},

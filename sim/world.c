@@ -250,6 +250,8 @@ static void *put_definitions(void *argument)
 void world_start(const struct weather *chosen)
 {
     weather = chosen;
+    for (int64_t i = 0; i < 256; i++)
+        row_place(sim_schema(SIM_SCHEMA), T_ENTITY_LOCK, (struct cell[]){cell_int(i)});
     sim_broker_weather(chosen->doubt_share);
     calm = false;
     sched_on_kill(come_back);

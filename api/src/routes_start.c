@@ -77,6 +77,8 @@ static void refuse_start(struct starting *s)
     } answers[] = {
         {START_CONFLICT, 409, "idempotency-conflict", "The idempotency key is in use", "/idempotency_key"},
         {START_KEY_TAKEN, 409, "key-conflict", "A saga with this key is under way", "/key"},
+        {START_BUSY, 409, "entity-busy", "Another saga holds an entity of this one", NULL},
+        {START_NO_ENTITY, 422, "no-entity", "The input does not say which entities the saga is about", "/input"},
         {START_NO_DEFINITION, 422, "unknown-definition", "There is no such definition", "/definition"},
         {START_UNAVAILABLE, 503, "unavailable", "The saga was not accepted", NULL},
         {START_UNKNOWN, 503, "outcome-unknown", "Whether the saga was accepted is not known", NULL},

@@ -51,6 +51,7 @@ END_TEST
 #define STEP "\"name\":\"a\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null"
 #define IN_STEP(member) "{\"name\":\"d\",\"steps\":[{" STEP "," member "}]}"
 
+#define WITH(member) "{\"name\":\"d\"," member ",\"steps\":[{" STEP "}]}"
 #define TWO_STEPS(of_a, of_b)                                                                                          \
     "{\"name\":\"d\",\"steps\":[{" STEP "," of_a "},{\"name\":\"b\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null," of_b "}]}"
 
@@ -96,6 +97,20 @@ START_TEST(each_fault_is_named_at_its_place)
         {TWO_STEPS("\"pivot\":true", "\"pivot\":true"), "/steps/1/pivot", "step 0 is the pivot already"},
         {TWO_STEPS("\"pivot\":true", "\"after\":[]"), "/steps/0/pivot", "b is neither before nor after"},
         {IN_STEP("\"pivot\":true,\"on_timeout\":\"compensate\""), "/steps/0/on_timeout", "never given up"},
+        {WITH("\"entities\":\"order\""), "/entities", "expected an array"},
+        {WITH("\"entities\":[]"), "/entities", "expected an array"},
+        {WITH("\"entities\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]"), "/entities", "of 1 to 8"},
+        {WITH("\"entities\":[\"\"]"), "/entities/0", "not empty"},
+        {WITH("\"entities\":[7]"), "/entities/0", "not empty"},
+        {WITH("\"entities\":[{\"mode\":\"hold\"}]"), "/entities/0/key", "not empty"},
+        {WITH("\"entities\":[{\"key\":\"k\",\"mode\":\"share\"}]"), "/entities/0/mode", "expected \"hold\""},
+        {WITH("\"entities\":[{\"key\":\"k\",\"for\":\"1s\"}]"), "/entities/0/for", "unknown member"},
+        {WITH("\"entities\":[\"k\",\"${steps.a.output.id}\"]"), "/entities/1", "names no step"},
+        {WITH("\"entities\":[\"k\"],\"on_busy\":\"wait\""), "/on_busy", "expected \"queue\""},
+        {WITH("\"on_busy\":\"queue\""), "/on_busy", "no entity"},
+        {WITH("\"entities\":[{\"key\":\"k\",\"mode\":\"observe\"}],\"on_busy\":\"reject\""), "/on_busy", "no entity"},
+        {WITH("\"timeout\":\"1x\""), "/timeout", "expected a duration"},
+        {WITH("\"owner\":\"me\""), "/owner", "unknown member"},
         {IN_STEP("\"timeout\":\"soon\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"timeout\":\"0s\""), "/steps/0/timeout", "expected a duration"},
         {IN_STEP("\"on_timeout\":\"panic\""), "/steps/0/on_timeout", "expected"},

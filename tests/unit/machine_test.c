@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "core/entity.h"
 #include "core/machine.h"
 #include "suite.h"
 
@@ -474,6 +475,115 @@ START_TEST(a_saga_begins_when_its_time_has_come)
 }
 END_TEST
 
+static const char *const holding =
+    "{\"name\":\"d\",\"timeout\":\"10m\",\"entities\":[\"order:${input.n}\"],\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+
+static void tell(struct world *w, enum event_type type, bool has_entities)
+{
+    world_apply(w, &(struct event){.type = type, .has_entities = has_entities});
+}
+
+START_TEST(a_saga_begins_once_it_has_its_entities)
+{
+    struct world w;
+    world_open(&w, holding);
+    ck_assert(machine_wants_entities(&w.saga, EVENT_START, w.now_ms));
+    tell(&w, EVENT_START, false);
+    ck_assert_int_eq(w.saga.state, SAGA_QUEUED);
+    ck_assert_int_eq(w.saga.wake_ms, 0);
+    tell(&w, EVENT_TIMER, false); /* it was woken for one of several */
+    w.now_ms += 5000;
+    ck_assert(machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
+    tell(&w, EVENT_TIMER, true);
+    ck_assert_int_eq(w.saga.deadline_ms, w.now_ms + 600000); /* from there */
+    ck_assert(!machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
+    ck_assert_str_eq(buf_text(&w.entries), "saga_queued saga_started action_sent ");
+    world_close(&w);
+    world_open(&w, holding);
+    tell(&w, EVENT_START, true);
+    ck_assert_int_eq(w.saga.state, SAGA_RUNNING);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_saga_that_waits_for_entities_can_be_cancelled_and_paused)
+{
+    struct world w;
+    world_open(&w, holding);
+    tell(&w, EVENT_START, false);
+    tell(&w, EVENT_CANCEL, false);
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    ck_assert_str_eq(buf_text(&w.entries), "saga_queued saga_cancelled saga_compensating saga_compensated ");
+    world_close(&w);
+    world_open(&w, holding);
+    tell(&w, EVENT_START, false);
+    tell(&w, EVENT_PAUSE, false);
+    ck_assert(!machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
+    tell(&w, EVENT_TIMER, true);
+    ck_assert_int_eq(w.saga.state, SAGA_QUEUED);
+    tell(&w, EVENT_RESUME, false);
+    ck_assert_int_eq(w.saga.wake_ms, w.now_ms); /* its turn may have come meanwhile */
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_scheduled_saga_asks_for_its_entities_when_its_time_has_come)
+{
+    struct world w;
+    world_open(&w, holding);
+    w.saga.start_ms = w.now_ms + 1000;
+    ck_assert(!machine_wants_entities(&w.saga, EVENT_START, w.now_ms));
+    tell(&w, EVENT_START, false);
+    ck_assert_int_eq(w.saga.state, SAGA_SCHEDULED);
+    w.now_ms += 1000;
+    ck_assert(machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
+    tell(&w, EVENT_TIMER, false);
+    ck_assert_int_eq(w.saga.state, SAGA_QUEUED);
+    tell(&w, EVENT_TIMER, true);
+    ck_assert_int_eq(w.saga.state, SAGA_RUNNING);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(entity_keys_are_texts_made_of_the_input)
+{
+    static const struct {
+        const char *entities, *input, *keys; /* NULL: refused */
+    } cases[] = {
+        {"[\"order:${input.n}\"]", "{\"n\":1}", "order:1 "},
+        {"[\"${input.n}\"]", "{\"n\":1}", "1 "},
+        {"[\"${input.n}\"]", "{\"n\":\"x\"}", "x "},
+        {"[\"b:${input.n}\",\"a:${input.n}\",\"b:1\"]", "{\"n\":1}", "b:1 a:1 "}, /* each once */
+        {"[{\"key\":\"k\",\"mode\":\"observe\"},{\"key\":\"l\",\"mode\":\"hold\"}]", "{}", "(k) l "},
+        {"[\"${input.n}\"]", "{\"n\":1.5}", NULL},
+        {"[\"${input.n}\"]", "{\"n\":\"\"}", NULL},
+        {"[\"${input.n}\"]", "{\"n\":null}", NULL},
+        {"[\"${input.n}\"]", "{}", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1000], found[200] = "";
+        struct world w;
+        struct entity entities[ENTITIES_MAX];
+        struct err err;
+        size_t n;
+        snprintf(text, sizeof text, "{\"name\":\"d\",\"entities\":%s,\"steps\":[{\"name\":\"a\",\"delay\":\"1s\"}]}", cases[i].entities);
+        world_open(&w, text);
+        w.saga.input = cases[i].input;
+        w.saga.input_len = strlen(cases[i].input);
+        bool ok = entities_of(&w.saga, &w.arena, entities, &n, &err);
+        ck_assert_msg(ok == (cases[i].keys != NULL), "%s", cases[i].entities);
+        for (size_t k = 0; ok && k < n; k++) {
+            size_t len = strlen(found);
+            snprintf(found + len, sizeof found - len, entities[k].observes ? "(%s) " : "%s ", entities[k].key);
+        }
+        if (ok)
+            ck_assert_str_eq(found, cases[i].keys);
+        world_close(&w);
+    }
+}
+END_TEST
+
 START_TEST(a_saga_waits_for_signals_and_for_time)
 {
     for (size_t i = 0; i < sizeof wait_scripts / sizeof wait_scripts[0]; i++)
@@ -718,6 +828,10 @@ static const TTest **const tests[] = {
     &silence_may_ask_what_became_of_the_action,
     &a_paused_saga_notes_what_comes_and_sends_nothing,
     &a_saga_begins_when_its_time_has_come,
+    &a_saga_begins_once_it_has_its_entities,
+    &a_saga_that_waits_for_entities_can_be_cancelled_and_paused,
+    &a_scheduled_saga_asks_for_its_entities_when_its_time_has_come,
+    &entity_keys_are_texts_made_of_the_input,
     &a_saga_waits_for_signals_and_for_time,
     &behind_the_pivot_there_is_no_way_back,
     &an_act_is_for_the_step_as_it_was_seen,

@@ -3,7 +3,7 @@
 
 void turn(struct move *m, const char *detail)
 {
-    if (m->saga->state != SAGA_RUNNING && m->saga->state != SAGA_SCHEDULED)
+    if (m->saga->state != SAGA_RUNNING && !saga_waits(m->saga->state))
         return;
     if (saga_is_bound(m->saga))
         stall(m, detail);
@@ -112,7 +112,7 @@ static void advance_backward(struct move *m)
 
 void advance(struct move *m)
 {
-    if (m->saga->paused || m->saga->state == SAGA_SCHEDULED)
+    if (m->saga->paused || saga_waits(m->saga->state))
         return;
     if (m->saga->state == SAGA_STALLED)
         resume(m);

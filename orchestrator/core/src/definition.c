@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/logic.h"
+#include "entities.h"
 #include "graph.h"
 
 #define CANONICAL_MAX (1024u * 1024)
@@ -334,7 +335,7 @@ static char *canonical_text(const json_t *source, struct problems *problems)
 
 struct definition *definition_read(json_t *source, struct problems *problems)
 {
-    static const char *const known[] = {"name", "timeout", "steps", NULL};
+    static const char *const known[] = {"name", "timeout", "entities", "on_busy", "steps", NULL};
     if (!json_is_object(source)) {
         problem_add(problems, "", "expected an object");
         return NULL;
@@ -348,6 +349,7 @@ struct definition *definition_read(json_t *source, struct problems *problems)
     json_check_members(definition->source, "", known, problems);
     definition->name = read_name(&r, definition->source, "", "name");
     definition->timeout_ms = read_duration(&r, definition->source, "", "timeout", 0);
+    entities_read(definition, definition->source, problems);
     read_steps(&r, json_object_get(definition->source, "steps"));
     if (problems->n == before)
         return definition;

@@ -17,8 +17,8 @@ static const char *step_invariant(const struct saga *saga, const struct saga_ste
         return "a running saga has a step on its way back";
     if (saga->state == SAGA_RUNNING && holds_up(s->state, false))
         return "a running saga has a step that holds it up";
-    if (saga->state == SAGA_SCHEDULED && s->state != STEP_PENDING)
-        return "a saga whose time has not come has begun a step";
+    if (saga_waits(saga->state) && s->state != STEP_PENDING)
+        return "a saga whose turn has not come has begun a step";
     return NULL;
 }
 
@@ -54,6 +54,8 @@ static const char *life_invariant(const struct saga *saga)
         return saga->wake_ms ? "a paused saga will be woken" : NULL;
     if (saga->state == SAGA_SCHEDULED)
         return saga->wake_ms && saga->wake_ms <= saga->start_ms ? NULL : "nothing wakes the saga when its time comes";
+    if (saga->state == SAGA_QUEUED)
+        return NULL; /* others wake it */
     if (saga->state == SAGA_STALLED)
         return held_up ? NULL : "a stalled saga has no step that an operator could repair";
     return flies ? NULL : "a saga under way has no step in flight";

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/entity.h"
 #include "move.h"
 
 /* No verdict in this attempt: another one, or none is left. */
@@ -122,12 +123,25 @@ static void apply_deadline(struct move *m)
         record(m, "deadline_passed", -1, 0, detail);
 }
 
+/* Whoever lets them go wakes it. That it has been looked at is written down: it is due as long as it does not say otherwise. */
+static void wait_for_entities(struct move *m)
+{
+    m->saga->changed = true;
+    m->effects->changed = true;
+    if (m->saga->state != SAGA_QUEUED)
+        set_saga(m, SAGA_QUEUED, "saga_queued", NULL);
+}
+
 /* From here on its deadline runs. */
 static void begin(struct move *m)
 {
+    if (definition_holds(m->saga->definition) && !m->event->has_entities) {
+        wait_for_entities(m);
+        return;
+    }
     int64_t timeout_ms = m->saga->definition->timeout_ms;
     m->saga->deadline_ms = timeout_ms ? m->now_ms + timeout_ms : 0;
-    if (m->saga->state == SAGA_SCHEDULED)
+    if (saga_waits(m->saga->state))
         set_saga(m, SAGA_RUNNING, "saga_started", NULL);
     else
         record(m, "saga_started", -1, 0, NULL);
@@ -138,7 +152,7 @@ static void apply_timer(struct move *m)
 {
     if (m->saga->paused)
         return;
-    if (m->saga->state == SAGA_SCHEDULED) {
+    if (saga_waits(m->saga->state)) {
         if (m->saga->start_ms <= m->now_ms)
             begin(m);
         return;
@@ -257,6 +271,8 @@ static int64_t next_due(const struct saga *saga, int64_t now_ms)
 {
     if (saga->state == SAGA_SCHEDULED)
         return saga->start_ms;
+    if (saga->state == SAGA_QUEUED)
+        return 0;
     int64_t due = saga->deadline_ms > now_ms && !saga_ended(saga->state) && !saga_is_backward(saga) ? saga->deadline_ms : 0;
     for (size_t i = 0; i < saga->definition->steps_n; i++)
         due = earliest(due, saga->steps[i].due_ms);
@@ -278,7 +294,9 @@ static void set_wake(struct move *m)
 {
     struct saga *saga = m->saga;
     int64_t due = next_due(saga, m->now_ms);
-    if (m->event->type == EVENT_START && saga->state != SAGA_SCHEDULED)
+    if (m->event->type == EVENT_RESUME && saga->state == SAGA_QUEUED)
+        due = m->now_ms; /* its turn may have come meanwhile */
+    if (m->event->type == EVENT_START && !saga_waits(saga->state))
         due = earliest(due, earliest_timeout(saga->definition, m->now_ms));
     bool exact = m->event->type == EVENT_TIMER || m->event->type == EVENT_RESUME;
     int64_t wake = saga_ended(saga->state) || saga->paused ? 0 : exact ? due : earliest(due, saga->wake_ms);
@@ -387,6 +405,12 @@ int machine_signalled(const struct saga *saga, const char *signal)
             return i;
     }
     return -1;
+}
+
+bool machine_wants_entities(const struct saga *saga, enum event_type type, int64_t now_ms)
+{
+    bool may_begin = type == EVENT_START || (type == EVENT_TIMER && saga_waits(saga->state) && !saga->paused);
+    return may_begin && saga->start_ms <= now_ms && definition_holds(saga->definition);
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)

@@ -33,8 +33,9 @@ void record(struct move *m, const char *event, int step, int attempt, const char
 void set_saga(struct move *m, enum saga_state to, const char *entry, const char *detail)
 {
     static const bool legal[SAGA_STATES_N][SAGA_STATES_N] = {
-        [SAGA_RUNNING] = {[SAGA_COMPENSATING] = true, [SAGA_STALLED] = true, [SAGA_COMPLETED] = true, [SAGA_SCHEDULED] = true},
-        [SAGA_SCHEDULED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
+        [SAGA_RUNNING] = {[SAGA_COMPENSATING] = true, [SAGA_STALLED] = true, [SAGA_COMPLETED] = true, [SAGA_SCHEDULED] = true, [SAGA_QUEUED] = true},
+        [SAGA_SCHEDULED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true, [SAGA_QUEUED] = true},
+        [SAGA_QUEUED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
         [SAGA_COMPENSATING] = {[SAGA_STALLED] = true, [SAGA_COMPENSATED] = true},
         [SAGA_STALLED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
     };

@@ -5,7 +5,7 @@
 
 #include "core/machine.h"
 
-static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED", "SCHEDULED"};
+static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED", "SCHEDULED", "QUEUED"};
 static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",      "SUCCEEDED",   "FAILED",
                                                        "UNKNOWN", "SKIPPED", "COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED",
                                                        "WAIVED"};
@@ -82,6 +82,11 @@ bool outcome_parse(const char *name, enum outcome *outcome)
 bool saga_ended(enum saga_state state)
 {
     return state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
+}
+
+bool saga_waits(enum saga_state state)
+{
+    return state == SAGA_SCHEDULED || state == SAGA_QUEUED;
 }
 
 bool step_in_flight(enum step_state state)

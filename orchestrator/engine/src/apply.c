@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "entities.h"
 #include "live.h"
 #include "saga_log.h"
 #include "tally.h"
@@ -98,8 +99,11 @@ bool save_changes(struct applier *applier, struct store_change *changes, size_t 
 {
     struct engine *engine = applier->engine;
     struct store_terms terms = {.lease_ms = engine->relay ? RELAY_LEASE_MS : 0, .begun = begun};
+    entities_release(applier, changes, n);
     if (!store_save(applier->pg, changes, n, &terms, err))
         return false;
+    if (terms.woke)
+        timers_hint(engine, clock_real_ms());
     fault_point("engine.before_hand_over");
     for (size_t i = 0; i < n; i++) { /* before the reply can come */
         if (engine->config.with_engine)
@@ -314,7 +318,7 @@ static void apply_unreleased(struct saga *saga, const struct unreleased *all, in
 
 /* Folds the happenings [first, end) of one saga into one change. */
 static void fold(struct applier *applier, struct happening **sorted, size_t first, size_t end, struct saga *saga,
-                 const struct unreleased *unreleased, int64_t now_ms, struct effects *effects)
+                 const struct unreleased *unreleased, bool has_entities, int64_t now_ms, struct effects *effects)
 {
     *effects = (struct effects){.arena = &applier->arena, .new_id = uuid_v7};
     for (size_t i = first; i < end; i++) {
@@ -322,7 +326,9 @@ static void fold(struct applier *applier, struct happening **sorted, size_t firs
             continue;
         if (sorted[i]->event.type == EVENT_TIMER)
             apply_unreleased(saga, unreleased, now_ms, effects);
-        machine_apply(saga, &sorted[i]->event, now_ms, effects);
+        struct event event = sorted[i]->event;
+        event.has_entities = has_entities;
+        machine_apply(saga, &event, now_ms, effects);
     }
 }
 
@@ -341,6 +347,19 @@ static size_t end_of_saga(struct happening **sorted, size_t first, size_t n)
     return end;
 }
 
+/* Asks for the entities of those sagas that may begin now; which of them has its own comes back in turns, by saga. */
+static bool take_turns(struct applier *applier, struct happening **sorted, size_t n, const struct sagas *sagas, int64_t now_ms,
+                       struct turn *turns, bool *begun, struct err *err)
+{
+    for (size_t first = 0, end, at = 0; first < n; first = end, at++) {
+        end = end_of_saga(sorted, first, n);
+        turns[at] = (struct turn){.saga = sagas->of[at]};
+        for (size_t i = first; i < end && turns[at].saga; i++)
+            turns[at].wants = turns[at].wants || machine_wants_entities(turns[at].saga, sorted[i]->event.type, now_ms);
+    }
+    return entities_take(applier, turns, sagas->n, begun, err);
+}
+
 static bool apply_to_sagas(struct applier *applier, struct happening **sorted, size_t n, const struct sagas *sagas,
                            int64_t begun_ms, struct err *err)
 {
@@ -348,7 +367,9 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
     struct arena *arena = &applier->arena;
     int64_t now_ms = clock_real_ms();
     struct unreleased unreleased;
-    if (!find_unreleased(applier, sorted, n, sagas, now_ms, &unreleased, err))
+    struct turn *turns = arena_array(arena, n, sizeof *turns);
+    if (!find_unreleased(applier, sorted, n, sagas, now_ms, &unreleased, err) ||
+        !take_turns(applier, sorted, n, sagas, now_ms, turns, &unreleased.begun, err))
         return false;
     struct store_change *changes = arena_array(arena, n, sizeof *changes);
     bool *notices = arena_array(arena, n, sizeof *notices);
@@ -357,7 +378,7 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
         struct saga *saga = sagas->of[at];
         struct effects effects;
         end = end_of_saga(sorted, first, n);
-        fold(applier, sorted, first, end, saga, &unreleased, now_ms, &effects);
+        fold(applier, sorted, first, end, saga, &unreleased, turns[at].has, now_ms, &effects);
         note_unsure(sorted, first, end, !effects.changed && sagas->taken[at]);
         if (!effects.changed)
             continue;

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "core/entity.h"
+#include "entities.h"
 #include "tally.h"
 
 #define WAIT_MS 500
@@ -190,30 +192,70 @@ static void expect_end(struct engine *engine, struct entry *entry)
     entry->watched = true;
 }
 
-/* Makes the sagas of the starts that are left and writes them. */
+/* The sagas of the starts that are left, before anything has happened to them. */
 static bool make_sagas(struct batch *batch, struct err *err)
 {
     struct arena *arena = &batch->applier->arena;
-    struct store_change *changes = arena_array(arena, batch->n, sizeof *changes);
     const struct definition **definitions = arena_array(arena, batch->n, sizeof *definitions);
-    size_t changes_n = 0;
-    if (!applier_begin(batch->applier, err) || !find_definitions(batch, definitions, err))
+    if (!find_definitions(batch, definitions, err))
         return false;
-    int64_t now_ms = clock_real_ms(), begun_ms = clock_mono_ms();
     for (size_t i = 0; i < batch->n; i++) {
+        struct entity entities[ENTITIES_MAX];
+        size_t entities_n;
+        struct err fault;
         if (!batch->entries[i].start)
             continue;
+        batch->entries[i].saga = new_saga(arena, batch->entries[i].start, definitions[i]);
+        if (!entities_of(batch->entries[i].saga, arena, entities, &entities_n, &fault))
+            settle(batch, i, START_NO_ENTITY, fault.text);
+    }
+    return true;
+}
+
+/* Asks for the entities of those that begin now; which of them has its own comes back in turns. */
+static bool take_turns(struct batch *batch, int64_t now_ms, struct turn *turns, bool *begun, struct err *err)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        struct saga *saga = batch->entries[i].saga;
+        turns[i] = (struct turn){.saga = saga};
+        if (!saga)
+            continue;
+        turns[i].wants = machine_wants_entities(saga, EVENT_START, now_ms);
+        turns[i].only_if_free = saga->definition->rejects_busy;
+    }
+    if (!entities_take(batch->applier, turns, batch->n, begun, err))
+        return false;
+    for (size_t i = 0; i < batch->n; i++) {
+        if (turns[i].wants && turns[i].only_if_free && !turns[i].has)
+            settle(batch, i, START_BUSY, "another saga holds one of its entities");
+    }
+    return true;
+}
+
+/* Starts the sagas and writes them. */
+static bool start_sagas(struct batch *batch, struct err *err)
+{
+    struct arena *arena = &batch->applier->arena;
+    struct store_change *changes = arena_array(arena, batch->n, sizeof *changes);
+    struct turn *turns = arena_array(arena, batch->n, sizeof *turns);
+    size_t changes_n = 0;
+    bool begun = false;
+    int64_t now_ms = clock_real_ms(), begun_ms = clock_mono_ms();
+    if (!take_turns(batch, now_ms, turns, &begun, err))
+        return false;
+    for (size_t i = 0; i < batch->n; i++) {
+        struct saga *saga = batch->entries[i].saga;
+        if (!saga)
+            continue;
         struct effects effects = {.arena = arena, .new_id = uuid_v7};
-        struct saga *saga = new_saga(arena, batch->entries[i].start, definitions[i]);
-        batch->entries[i].saga = saga;
         expect_end(batch->applier->engine, &batch->entries[i]);
-        machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, &effects);
+        machine_apply(saga, &(struct event){.type = EVENT_START, .has_entities = turns[i].has}, now_ms, &effects);
         changes[changes_n++] = (struct store_change){
             .saga = saga, .is_new = true, .history = effects.history,
             .messages = command_messages(batch->applier->engine, arena, saga, effects.commands, now_ms)};
     }
     fault_point("intake.before_commit");
-    return save_changes(batch->applier, changes, changes_n, begun_ms, false, err);
+    return save_changes(batch->applier, changes, changes_n, begun_ms, begun, err);
 }
 
 static void settle_created(struct batch *batch, size_t i)
@@ -303,7 +345,8 @@ static void process(struct batch *batch)
     for (int tries = 0; tries < RACE_TRIES; tries++) {
         drop_sagas(batch);
         arena_reset(&batch->applier->arena);
-        if (settle_known_keys(batch, &err) && settle_live_keys(batch, &err) && make_sagas(batch, &err)) {
+        if (applier_begin(batch->applier, &err) && settle_known_keys(batch, &err) && settle_live_keys(batch, &err) && make_sagas(batch, &err) &&
+            start_sagas(batch, &err)) {
             fault_point("intake.after_commit");
             atomic_store(&engine->intake_healthy, true);
             for (size_t i = 0; i < batch->n; i++) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "store/store.h"
+#include "entities.h"
 
 #define STEP_COLUMNS 12
 #define ENTRIES_MAX (64u * 1024 * 1024)
@@ -421,8 +421,8 @@ static void note_saved(struct store_change *changes, size_t n)
 }
 
 struct writer {
-    struct pg_params params[6];
-    struct pg_call calls[8];
+    struct pg_params params[9];
+    struct pg_call calls[10];
     size_t calls_n;
 };
 
@@ -432,17 +432,21 @@ static void add_call(struct writer *w, const struct pg_statement *statement, con
         w->calls[w->calls_n++] = (struct pg_call){statement, params, NULL};
 }
 
-bool store_save(struct pg *pg, struct store_change *changes, size_t n, const struct store_terms *terms, struct err *err)
+bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct store_terms *terms, struct err *err)
 {
     struct writer w = {0};
     if (terms->begun && !pg_in_transaction(pg)) /* what was done in it is undone */
         return err_set(err, ERR_RETRY, "PostgreSQL: the transaction was lost");
     if (!n)
         return !terms->begun || pg_call(pg, &PG_COMMIT, NULL, NULL, err);
+    add_call(&w, &entity_lock, &w.params[6], fill_entity_lock(&w.params[6], changes, n));
     fill_history(&w.params[0], changes, n);
     add_call(&w, &history_insert, &w.params[0], n);
     add_call(&w, &saga_insert, &w.params[1], fill_saga_insert(&w.params[1], changes, n));
     add_call(&w, &saga_update, &w.params[2], fill_saga_update(&w.params[2], changes, n));
+    add_call(&w, &entity_release, &w.params[7], fill_entity_release(&w.params[7], changes, n));
+    size_t released = fill_entity_wake(&w.params[8], changes, n), wake_at = w.calls_n;
+    add_call(&w, &entity_wake, &w.params[8], released);
     add_call(&w, &step_insert, &w.params[3], fill_steps(&w.params[3], changes, n, false));
     add_call(&w, &step_update, &w.params[4], fill_steps(&w.params[4], changes, n, true));
     size_t messages = fill_outbox(&w.params[5], changes, n, terms->lease_ms), outbox_at = w.calls_n;
@@ -452,9 +456,10 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, const str
     bool ok = pg_run(pg, w.calls, w.calls_n, err);
     if (ok && messages)
         note_places(w.calls[outbox_at].rows, changes, n);
+    terms->woke = ok && released && pg_rows_count(w.calls[wake_at].rows) > 0;
     for (size_t i = 0; i < w.calls_n && ok; i++)
         pg_rows_free(w.calls[i].rows);
-    for (size_t i = 0; i < 6; i++)
+    for (size_t i = 0; i < 9; i++)
         pg_params_free(&w.params[i]);
     if (ok)
         note_saved(changes, n);
@@ -527,5 +532,6 @@ bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *posit
                     struct err *err)
 {
     struct pg_call calls[] = {{&PG_BEGIN, NULL, NULL}, {&command_withdraw, NULL, NULL}};
-    return find_pairs(pg, calls, 2, saga_ids, positions, n, withdrawn, err);
+    size_t begun = pg_in_transaction(pg) ? 1 : 0;
+    return find_pairs(pg, calls + begun, 2 - begun, saga_ids, positions, n, withdrawn, err);
 }

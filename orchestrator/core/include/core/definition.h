@@ -58,6 +58,8 @@ struct step_definition {
     struct retry_policy compensation_retry;
 };
 
+struct entity_definition; /* core/entity.h */
+
 struct definition {
     const char *name;
     int version;        /* 0 until the store gives it one */
@@ -67,6 +69,9 @@ struct definition {
     struct template_names names; /* of the steps */
     int *order; /* of the steps, each behind its ancestors */
     int pivot;  /* the step behind which there is no way back; -1: none */
+    struct entity_definition *entities; /* which a saga holds or observes */
+    size_t entities_n;
+    bool rejects_busy; /* a start whose entities are held is refused; otherwise it waits */
     json_t *source;
     char *canonical; /* the source as canonical JSON: equal definitions have equal texts */
     struct arena arena;

@@ -19,7 +19,7 @@
 #define VALUE_MAX_BYTES (900u * 1024)
 
 enum event_type {
-    EVENT_START,      /* once, for a new saga; it begins at its start_ms */
+    EVENT_START,      /* once, for a new saga; it begins at its start_ms, when it has its entities */
     EVENT_REPLY,
     EVENT_TIMER,      /* whatever is due by now */
     EVENT_RELEASED,   /* the command went to Kafka at `at_ms`: its timeout counts from there */
@@ -53,6 +53,7 @@ struct event {
     const char *error;          /* JSON object text or NULL */
     int64_t retry_after_ms;     /* 0: as the policy says */
     int64_t at_ms;              /* EVENT_RELEASED */
+    bool has_entities;          /* EVENT_START, EVENT_TIMER: the saga heads the queues of all that it is to hold */
     const char *version;        /* of an operator's act: the step as it was seen (step_version); NULL: whatever it is */
     const char *why;            /* of an operator's act: JSON object text with who and why, or NULL */
 };
@@ -100,6 +101,9 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
 const char *machine_refusal(const struct saga *saga, const struct event *event);
 /* The step that waits for the signal, or will, and has not had it yet; -1: none. */
 int machine_signalled(const struct saga *saga, const char *signal);
+/* Whether the event, EVENT_START or EVENT_TIMER, may begin the saga once it has its entities: the caller asks for them, in the
+ * transaction that will write the saga, and says in the event whether it has them. */
+bool machine_wants_entities(const struct saga *saga, enum event_type type, int64_t now_ms);
 /* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
  * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);

@@ -17,6 +17,7 @@ enum saga_state {
     SAGA_COMPLETED,
     SAGA_COMPENSATED,
     SAGA_SCHEDULED, /* its time has not come */
+    SAGA_QUEUED,    /* others hold its entities, or have asked before it */
     SAGA_STATES_N,
 };
 
@@ -87,6 +88,8 @@ bool command_kind_parse(const char *name, enum command_kind *kind);
 
 /* COMPLETED and COMPENSATED: nothing will ever change again. */
 bool saga_ended(enum saga_state state);
+/* SCHEDULED and QUEUED: nothing has begun. */
+bool saga_waits(enum saga_state state);
 /* A command of the step is out or waits for its next attempt, or the step waits for a signal or for time to pass. */
 bool step_in_flight(enum step_state state);
 /* The pivot has been sent and not refused: there is no way back, for good or until its verdict. */

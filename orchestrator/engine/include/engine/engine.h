@@ -45,6 +45,8 @@ enum start_result {
     START_EXISTS,        /* the idempotency key has this very saga already, or `return_live` has found one */
     START_CONFLICT,      /* the idempotency key has a saga with another definition or input */
     START_KEY_TAKEN,     /* a saga lives with this definition and key */
+    START_NO_ENTITY,     /* the input does not say which entities it is about */
+    START_BUSY,          /* another saga holds one of its entities, and the definition says that it does not wait */
     START_NO_DEFINITION,
     START_UNAVAILABLE,   /* not accepted: ask again */
     START_UNKNOWN,       /* the database went away at the wrong moment: look whether `id` exists before asking again */

@@ -68,6 +68,8 @@ struct store_change {
     bool is_new;
     const struct history_entry *history;
     struct store_message *messages;
+    const char *const *released; /* the entity keys of a saga that ends: it lets them go, and whoever is next is woken */
+    size_t released_n;
 };
 
 /* Which server the connection leads to: what two servers know may differ by the last transactions of one that was lost. */
@@ -79,13 +81,14 @@ MUST_CHECK bool store_load(struct pg *pg, struct arena *arena, struct catalog *c
                            struct saga **sagas, size_t *sagas_n, struct err *err);
 struct store_terms {
     int64_t lease_ms; /* for so long no relay takes the messages' rows and nobody withdraws them: the caller sends them */
-    bool begun;       /* within the transaction of store_withdraw, which is committed */
+    bool begun;       /* within the transaction of store_withdraw or store_take_entities, which is committed */
+    bool woke;        /* out: sagas that waited for entities are due now */
 };
 /* Writes the changes (ordered by saga id, so that writers wait for each other in one order) in one transaction; one round
  * trip. Sets the steps' `stored`, the messages' tid, and counts up the sagas' versions. On failure the sagas are as they
  * were; when one of them has another version in the database, or an id, idempotency key or key of a new one is taken,
  * store_is_stale(err): ERR_RETRY when all of them were loaded, since loading them again helps, else ERR_REFUSED. */
-MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, const struct store_terms *terms,
+MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct store_terms *terms,
                            struct err *err);
 bool store_is_stale(const struct err *err);
 /* Puts messages into the outbox in a transaction of their own. */
@@ -101,9 +104,24 @@ MUST_CHECK bool store_unreleased(struct pg *pg, const struct uuid *saga_ids, con
                                  bool *unreleased, struct err *err);
 /* Takes those commands out of the outbox that no relay has had and not given back; of all others it may be in doubt whether
  * they were sent: withdrawn[i] tells for each pair whether it was
- * taken. Begins a transaction, to be committed by store_save. */
+ * taken. Begins a transaction unless one is open, to be committed by store_save. */
 MUST_CHECK bool store_withdraw(struct pg *pg, const struct uuid *saga_ids, const int *positions, size_t n,
                                bool *withdrawn, struct err *err);
+
+/* A saga that asks for the entities that it is to hold. */
+struct store_ask {
+    struct uuid saga_id;
+    const char *const *keys;
+    size_t keys_n;
+    bool joins;        /* it is not in the queues yet */
+    bool only_if_free; /* and joins them only if it heads all of them */
+    bool joined;       /* out: by this call */
+    bool has;          /* out: it heads all of its queues */
+};
+/* Those that join do so in the order given. Begins a transaction unless one is open, to be committed by store_save with what becomes of the
+ * sagas; until then nobody else asks for these keys or lets them go. The keys of all other sagas of the transaction that might end
+ * have to be among those of the asks, since their locks are taken in one order: such a saga asks without joining. */
+MUST_CHECK bool store_take_entities(struct pg *pg, struct arena *arena, struct store_ask *asks, size_t n, struct err *err);
 
 /* ---- sagas, for the intake and the API ---- */
 
@@ -171,6 +189,15 @@ MUST_CHECK bool store_list_sagas(struct pg *pg, struct arena *arena, const struc
 /* Batches of history in order, from `after`; each text is a JSON array of entries. */
 MUST_CHECK bool store_get_history(struct pg *pg, struct arena *arena, const struct uuid *id, int64_t after, int limit,
                                   const char ***entries, size_t *n, int64_t *last, struct err *err);
+
+/* Who holds an entity key, and who waits for it, in order. */
+struct store_claim {
+    struct uuid saga_id;
+    const char *definition, *state;
+    int64_t claimed_ms;
+};
+MUST_CHECK bool store_get_queue(struct pg *pg, struct arena *arena, const char *key, int limit, struct store_claim **out, size_t *n,
+                                struct err *err);
 
 /* ---- figures for operators ---- */
 
