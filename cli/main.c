@@ -50,7 +50,7 @@ static const struct conf_option options[] = {
     {"delay", CONF_STRING, offsetof(struct options, delay), NULL, "TIME", "start: after so long, like 10m", 0, 0},
     {"wait", CONF_FLAG, offsetof(struct options, wait), NULL, NULL, "start, get: wait for the saga's end", 0, 0},
     {"wait-for", CONF_STRING, offsetof(struct options, wait_for), "30s", "TIME", "how long --wait waits", 0, 0},
-    {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: SCHEDULED, RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
+    {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: SCHEDULED, QUEUED, RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
     {"states", CONF_INT, offsetof(struct options, states), "2000000", "N", "verify: looks no further than so many", 1, 100000000},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
@@ -70,6 +70,7 @@ static const struct conf_command commands[] = {
     {"start", "NAME: starts a saga"},
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
+    {"entity", "KEY: who holds it, and who waits for it"},
     {"cancel", "ID: turns a running saga back"},
     {"pause", "ID: holds a saga where it is"},
     {"resume", "ID: lets it go on"},
@@ -79,7 +80,7 @@ static const struct conf_command commands[] = {
     {"skip", "ID STEP: goes on without such a step; --reason says why"},
     {NULL, NULL},
 };
-static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | ID [STEP | NAME]]", commands, options};
+static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | KEY | ID [STEP | NAME]]", commands, options};
 
 enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
 
@@ -333,6 +334,31 @@ static int run_history(const struct options *o, const char *id)
     return status;
 }
 
+static void print_claim(const char *word, const json_t *claim)
+{
+    printf("%-7s %s  %-12s  %s  %s\n", word, text(claim, "saga"), text(claim, "state"), text(claim, "since"), text(claim, "definition"));
+}
+
+static void print_entity(const json_t *answer)
+{
+    const json_t *holder = json_object_get(answer, "holder"), *queue = json_object_get(answer, "queue"), *claim;
+    size_t i;
+    if (json_is_object(holder))
+        print_claim("holds", holder);
+    else
+        printf("nobody holds it\n");
+    json_array_foreach(queue, i, claim)
+        print_claim("waits", claim);
+}
+
+static int run_entity(const struct options *o, const char *key)
+{
+    char *path = mem_printf("/v1/entities/%s", key);
+    int status = call_and_print(o, "GET", path, NULL, print_entity, NULL);
+    free(path);
+    return status;
+}
+
 static int run_cancel(const struct options *o, const char *id)
 {
     json_t *body = o->reason ? json_pack("{s:s}", "reason", o->reason) : json_object();
@@ -490,6 +516,8 @@ static int run(const struct options *o, const struct conf_result *result)
         return run_get(o, argument);
     if (strcmp(command, "history") == 0)
         return run_history(o, argument);
+    if (strcmp(command, "entity") == 0)
+        return run_entity(o, argument);
     if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
         return run_hold(o, command, argument);
     if (strcmp(command, "cancel") == 0)

@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 
 const STATES = {
   SCHEDULED: ["◷", "scheduled", "idle"],
+  QUEUED: ["≡", "queued", "idle"],
   RUNNING: ["▶", "running", "busy"],
   COMPENSATING: ["↩", "compensating", "warn"],
   STALLED: ["■", "stalled, needs a person", "bad"],
@@ -17,7 +18,7 @@ const STATES = {
   WAIVED: ["↷", "waived", "undone"],
 };
 
-export const SAGA_STATES = ["SCHEDULED", "RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"];
+export const SAGA_STATES = ["SCHEDULED", "QUEUED", "RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED"];
 
 // What stands behind a saga's state.
 export function stateNote(saga) {

@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"POST", "/v1/sagas/{}/steps/{}/retry", false, acts_retry},
     {"POST", "/v1/sagas/{}/steps/{}/resolve", false, acts_resolve},
     {"POST", "/v1/sagas/{}/steps/{}/skip", false, acts_skip},
+    {"GET", "/v1/entities/{}", true, entities_get},
     {"GET", "/v1/overview", true, overview_get},
     {"GET", "/v1/services", true, services_list},
     {"GET", "/", false, dashboard_page},
@@ -42,14 +43,16 @@ static const struct route routes[] = {
 static bool matches(const char *pattern, const char *path, struct call *call)
 {
     char *parameter = call->parameter;
+    size_t size = sizeof call->parameter;
     while (*pattern && *path) {
         if (pattern[0] == '{') {
             size_t len = strcspn(path, "/");
-            if (!len || len >= sizeof call->parameter)
+            if (!len || len >= size)
                 return false;
             memcpy(parameter, path, len);
             parameter[len] = '\0';
             parameter = call->second;
+            size = sizeof call->second;
             path += len;
             pattern += 2;
         } else if (*pattern++ != *path++) {

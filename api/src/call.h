@@ -40,7 +40,7 @@ struct call {
     const struct route *route;     /* what runs now */
     const struct route *requested; /* NULL: nothing is at that path */
     int64_t begun_ms;
-    char parameter[80], second[80]; /* what stands in the path for {}, and for the next one */
+    char parameter[256], second[80]; /* what stands in the path for {}, and for the next one */
     struct arena arena;
     struct reader *reader; /* NULL on a server thread */
     struct uuid saga_id;   /* of a saga that was waited for */
@@ -117,6 +117,7 @@ MUST_CHECK bool sagas_try_show_later(struct call *call);
 void sagas_show(struct call *call, const struct saga *saga);
 /* The short answer to a start: accepted and safe. */
 void sagas_answer_accepted(struct call *call);
+void entities_get(struct call *call);
 void overview_get(struct call *call);
 struct overview_cache *overview_cache_new(void);
 void overview_cache_free(struct overview_cache *cache);

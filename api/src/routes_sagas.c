@@ -271,7 +271,7 @@ static bool read_filter(struct call *call, struct store_filter *filter, int64_t 
                                     .before = cursor ? before : NULL};
     *limit = LIST_DEFAULT;
     if (filter->state && !saga_state_parse(filter->state, &known))
-        return call_bad_parameter(call, "state", "expected SCHEDULED, RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
+        return call_bad_parameter(call, "state", "expected SCHEDULED, QUEUED, RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
     if (cursor && !uuid_parse(cursor, before))
         return call_bad_parameter(call, "before", "expected a saga's id");
     return read_labels(call, &filter->labels) && call_query_time(call, "from", &filter->from_ms) && call_query_time(call, "to", &filter->to_ms) &&

@@ -270,6 +270,73 @@ START_TEST(one_saga_lives_with_a_key)
 }
 END_TEST
 
+static void check_queue(const char *key, const char *holder, const char *next)
+{
+    char *path = mem_printf("/v1/entities/%s", key);
+    struct answer answer = world_get(&world, path);
+    ck_assert_int_eq(answer.status, 200);
+    const char *held = text(json_object_get(answer.body, "holder"), "saga");
+    const char *waits = text(json_array_get(json_object_get(answer.body, "queue"), 0), "saga");
+    ck_assert_str_eq(held, holder ? strrchr(holder, '/') + 1 : "");
+    ck_assert_str_eq(waits, next ? strrchr(next, '/') + 1 : "");
+    answer_free(&answer);
+    free(path);
+}
+
+static char *start_on(const char *which, const char *order, const char *state)
+{
+    char *body = mem_printf("{\"definition\":\"%s\",\"input\":{\"order\":\"%s\"}}", which, order);
+    struct answer answer = world_post(&world, "/v1/sagas", body);
+    ck_assert_msg(answer.status == 201, "%d %s", answer.status, answer.text);
+    char *saga = mem_strdup(answer.location);
+    answer_free(&answer);
+    answer = world_get(&world, saga);
+    ck_assert_str_eq(text(answer.body, "state"), state);
+    answer_free(&answer);
+    free(body);
+    return saga;
+}
+
+START_TEST(sagas_that_hold_one_entity_run_one_after_the_other)
+{
+    static const char queues[] = "{\"name\":\"queues\",\"entities\":[\"order:${input.order}\"],\"steps\":["
+                                 "{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"}]}";
+    static const char rejects[] = "{\"name\":\"rejects\",\"entities\":[\"order:${input.order}\"],\"on_busy\":\"reject\",\"steps\":["
+                                  "{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"}]}";
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", queues);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/definitions", rejects);
+    answer_free(&answer);
+    char *first = start_on("queues", "7", "RUNNING"), *second = start_on("queues", "7", "QUEUED"), *third = start_on("queues", "7", "QUEUED");
+    char *other = start_on("queues", "8", "RUNNING");
+    check_queue("order:7", first, second);
+    check_queue("order:8", other, NULL);
+    check_queue("order:9", NULL, NULL);
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"rejects\",\"input\":{\"order\":\"7\"}}");
+    ck_assert_int_eq(answer.status, 409);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas", "{\"definition\":\"queues\"}");
+    ck_assert_int_eq(answer.status, 422);
+    ck_assert_str_eq(text(json_array_get(json_object_get(answer.body, "errors"), 0), "pointer"), "/input");
+    answer_free(&answer);
+    check_pause(second, "cancel", "{}", 200, false); /* it leaves the queue */
+    check_end(second, "COMPENSATED");
+    check_queue("order:7", first, third);
+    check_pause(first, "signals/go", "{}", 200, false);
+    check_end(first, "COMPLETED");
+    check_pause(third, "signals/go", "{}", 200, false); /* whether its turn has come already or not */
+    check_end(third, "COMPLETED");
+    check_queue("order:7", NULL, NULL);
+    char *last = start_on("rejects", "7", "RUNNING");
+    char *command = mem_printf("SAGA_URL=http://127.0.0.1:%d %s entity order:7 | grep -q '^holds *%s'", world.port, SAGACTL, strrchr(last, '/') + 1);
+    ck_assert_int_eq(system(command), 0);
+    free(first), free(second), free(third), free(other), free(last), free(command);
+    world_close(&world);
+}
+END_TEST
+
 static size_t listed(const char *label)
 {
     char *path = mem_printf("/v1/sagas?label=%s&limit=1", label);
@@ -352,6 +419,7 @@ END_TEST
 
 static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_paused_saga_waits_until_it_is_resumed,
                                      &a_saga_begins_later_if_asked_to, &one_saga_lives_with_a_key, &sagas_are_found_by_their_labels,
+                                     &sagas_that_hold_one_entity_run_one_after_the_other,
                                      &a_saga_waits_for_a_signal, NULL};
 static const struct suite_case cases[] = {{"acts", tests, 120}};
 SUITE_MAIN("acts", cases)
