@@ -80,6 +80,13 @@ START_TEST(conditions_may_hold_or_not)
 }
 END_TEST
 
+START_TEST(a_saga_that_holds_something_is_gone_through_as_any_other)
+{
+    check_report("{\"name\":\"d\",\"entities\":[\"order:${input.id}\"],\"steps\":[" STEP("a", "") "," STEP("b", "") "]}", true, STATES_MAX,
+                 (const char *[]){"all that can be reached", "  b                        a\n", "no invariant is broken\n", NULL});
+}
+END_TEST
+
 START_TEST(waits_and_delays_are_gone_through)
 {
     check_report(DEFINITION(STEP("a", "") ",{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"},{\"name\":\"l\",\"delay\":\"1h\"}," STEP("b", "")), true,
@@ -112,6 +119,7 @@ static const TTest **const tests[] = {
     &what_stays_in_place_is_said,
     &behind_a_pivot_an_operator_is_needed,
     &conditions_may_hold_or_not,
+    &a_saga_that_holds_something_is_gone_through_as_any_other,
     &waits_and_delays_are_gone_through,
     &ten_steps_and_six_branches_are_looked_at_to_the_end,
     NULL,

@@ -97,7 +97,7 @@ static struct event event_of(const struct position *p, const struct happening *h
 {
     struct event event = {.type = h->type, .step = h->step < 0 ? 0 : h->step, .kind = h->kind, .outcome = h->outcome,
                           .error = "{\"code\":\"x\"}", .output = h->type == EVENT_SIGNAL ? "{}" : NULL,
-                          .output_len = h->type == EVENT_SIGNAL ? 2 : 0};
+                          .output_len = h->type == EVENT_SIGNAL ? 2 : 0, .has_entities = true};
     if (h->step >= 0) {
         event.round = p->steps[h->step].round;
         event.attempt = p->steps[h->step].attempt;

@@ -4,7 +4,7 @@
  *
  * What is collapsed: attempts (each action has one, the last; a step that pauses between two is not looked at), values (every
  * template gives some value, though that of a step that was skipped may be null), time (any step may fall silent before any
- * other). An orchestrator that dies before its commit leaves the state as it was, one that dies after it is told once more: so each
+ * other), and what comes before the first step (the saga's time has come, and it has its entities). An orchestrator that dies before its commit leaves the state as it was, one that dies after it is told once more: so each
  * event is also applied twice. What operators do to a stalled saga is not looked at: the simulator does that. */
 #ifndef VERIFY_VERIFY_H
 #define VERIFY_VERIFY_H
