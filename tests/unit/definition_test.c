@@ -51,6 +51,7 @@ END_TEST
 #define STEP "\"name\":\"a\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null"
 #define IN_STEP(member) "{\"name\":\"d\",\"steps\":[{" STEP "," member "}]}"
 
+#define STEPS(steps) "{\"name\":\"d\",\"steps\":[" steps "]}"
 #define WITH(member) "{\"name\":\"d\"," member ",\"steps\":[{" STEP "}]}"
 #define TWO_STEPS(of_a, of_b)                                                                                          \
     "{\"name\":\"d\",\"steps\":[{" STEP "," of_a "},{\"name\":\"b\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null," of_b "}]}"
@@ -97,6 +98,12 @@ START_TEST(each_fault_is_named_at_its_place)
         {TWO_STEPS("\"pivot\":true", "\"pivot\":true"), "/steps/1/pivot", "step 0 is the pivot already"},
         {TWO_STEPS("\"pivot\":true", "\"after\":[]"), "/steps/0/pivot", "b is neither before nor after"},
         {IN_STEP("\"pivot\":true,\"on_timeout\":\"compensate\""), "/steps/0/on_timeout", "never given up"},
+        {STEPS("{\"name\":\"a\",\"saga\":\"Other\"}"), "/steps/0/saga", "expected a name"},
+        {STEPS("{\"name\":\"a\",\"saga\":\"b\",\"version\":0}"), "/steps/0/version", "expected a whole number"},
+        {STEPS("{\"name\":\"a\",\"saga\":\"b\",\"service\":\"s\"}"), "/steps/0/service", "unknown member"},
+        {STEPS("{\"name\":\"a\",\"saga\":\"b\",\"on_timeout\":\"compensate\"}"), "/steps/0/on_timeout", "unknown member"},
+        {STEPS("{\"name\":\"a\",\"saga\":\"b\",\"input\":{\"x\":\"${steps.b.output}\"}}"), "/steps/0/input/x", "names no step"},
+        {STEPS("{\"name\":\"a\",\"service\":\"saga\",\"action\":\"x\",\"compensation\":null}"), "/steps/0/service", "the orchestrator itself"},
         {WITH("\"entities\":\"order\""), "/entities", "expected an array"},
         {WITH("\"entities\":[]"), "/entities", "expected an array"},
         {WITH("\"entities\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]"), "/entities", "of 1 to 8"},

@@ -21,6 +21,8 @@ struct world {
     struct arena arena;
     struct buf sent;
     struct buf entries;
+    struct buf answers; /* to its parent */
+    struct buf values;  /* told to children */
     int64_t now_ms;
 };
 
@@ -98,6 +100,8 @@ static void world_open(struct world *w, const char *text)
                             .steps = w->steps};
     w->sent = buf_new(10000);
     w->entries = buf_new(100000);
+    w->answers = buf_new(10000);
+    w->values = buf_new(10000);
     w->now_ms = 1000000;
 }
 
@@ -108,6 +112,8 @@ static void world_close(struct world *w)
     arena_free(&w->arena);
     buf_free(&w->sent);
     buf_free(&w->entries);
+    buf_free(&w->answers);
+    buf_free(&w->values);
 }
 
 static void world_apply(struct world *w, const struct event *event)
@@ -120,11 +126,16 @@ static void world_apply(struct world *w, const struct event *event)
                    c->kind == KIND_COMPENSATION ? toupper(letter) : letter, c->attempt);
         bool after_pivot = w->definition->pivot >= 0 && c->step > w->definition->pivot;
         ck_assert_int_eq(c->deadline_ms != 0, c->kind == KIND_ACTION && w->saga.deadline_ms && !after_pivot);
-        if (c->kind == KIND_ACTION && letter == 'b')
+        if (w->definition->steps[c->step].child && c->kind == KIND_ACTION)
+            buf_str(&w->values, c->value);
+        else if (c->kind == KIND_ACTION && letter == 'b')
             ck_assert_str_eq(c->value, "{\"id\":7}");
         if (c->kind == KIND_COMPENSATION && letter == 'a' && w->steps[0].output)
             ck_assert_str_eq(c->value, "{\"input\":{},\"output\":{\"id\":7}}");
     }
+    if (effects.answer.given)
+        buf_printf(&w->answers, "%s%d:%s ", effects.answer.kind == KIND_COMPENSATION ? "undo" : "", effects.answer.round,
+                   outcome_name(effects.answer.outcome));
     for (const struct history_entry *h = effects.history; h; h = h->next)
         buf_printf(&w->entries, h->attempt > 1 ? "%s:%d " : "%s ", h->event, h->attempt);
     ck_assert_ptr_null(machine_invariant(&w->saga));
@@ -185,6 +196,11 @@ static void play_one(struct world *w, const char *word)
             world_apply(w, &event);
     } else if (strcmp(word, "x") == 0) {
         world_apply(w, &(struct event){.type = EVENT_CANCEL});
+    } else if (word[0] == '<' || word[0] == '>') { /* of its parent: start, undo; with the round */
+        world_apply(w, &(struct event){.type = EVENT_ORDER, .kind = word[0] == '<' ? KIND_ACTION : KIND_COMPENSATION,
+                                       .round = word[1] ? atoi(word + 1) : 1, .attempt = 1});
+    } else if (strcmp(word, "^") == 0) {
+        world_apply(w, &(struct event){.type = EVENT_SUPERSEDE});
     } else if (word[0] == '(' || word[0] == ')') {
         world_apply(w, &(struct event){.type = word[0] == '(' ? EVENT_PAUSE : EVENT_RESUME});
     } else if (strcmp(word, "r") == 0 || strcmp(word, "w") == 0 || word[0] == 'u') {
@@ -472,6 +488,97 @@ START_TEST(a_saga_begins_when_its_time_has_come)
             ck_assert_int_eq(w.saga.deadline_ms, w.now_ms + 600000);
         world_close(&w);
     }
+}
+END_TEST
+
+static void check_child(const char *definition, enum parent_order order, const char *script, const char *sent, const char *answers,
+                        enum saga_state end)
+{
+    struct world w;
+    world_open(&w, definition);
+    w.saga.order = order;
+    w.saga.parent_round = 1;
+    play(&w, script);
+    ck_assert_msg(strcmp(buf_text(&w.sent), sent) == 0, "%s: sent %s", script, buf_text(&w.sent));
+    ck_assert_msg(strcmp(buf_text(&w.answers), answers) == 0, "%s: answered %s", script, buf_text(&w.answers));
+    ck_assert_msg(w.saga.state == end, "%s: %s", script, saga_state_name(w.saga.state));
+    ck_assert_int_eq(w.saga.ended_ms != 0, saga_ended(end));
+    world_close(&w);
+}
+
+START_TEST(a_child_answers_its_parent_once_it_has_ended)
+{
+    check_child(plain, ORDER_START, "a+ b+", "a1 b1 c1", "", SAGA_RUNNING);
+    check_child(plain, ORDER_START, "a+ b+ c+", "a1 b1 c1", "1:succeeded ", SAGA_COMPLETED);
+    check_child(plain, ORDER_START, "a+ b- A+", "a1 b1 A1", "1:failed ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ < b+ c+", "a1 b1 c1", "1:accepted 1:succeeded ", SAGA_COMPLETED);
+    check_child(plain, ORDER_START, "a+ b+ c+ <", "a1 b1 c1", "1:succeeded 1:succeeded ", SAGA_COMPLETED);
+    check_child(plain, ORDER_START, "a- <2", "a1", "1:failed 2:failed ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "<2 a+ b+ c+", "a1 b1 c1", "2:accepted 2:succeeded ", SAGA_COMPLETED);
+    check_child(plain, ORDER_START, "a+ b+ c- B-", "a1 b1 c1 B1", "", SAGA_STALLED);
+}
+END_TEST
+
+START_TEST(a_child_is_cancelled_or_undone_by_its_own_compensations_in_reverse)
+{
+    check_child(plain, ORDER_UNDO, "", "", "undo1:succeeded ", SAGA_COMPENSATED); /* before it was begun: it never will be */
+    check_child(plain, ORDER_UNDO, "<", "", "undo1:succeeded undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ > b+ B+ A+", "a1 b1 B1 A1", "undo1:accepted undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ b+ c+ > C+ B+ A+", "a1 b1 c1 C1 B1 A1", "1:succeeded undo1:accepted undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ b+ c+ > > C+ < B+ A+ >", "a1 b1 c1 C1 B1 A1",
+                "1:succeeded undo1:accepted undo1:accepted undo1:accepted undo1:succeeded undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a- >", "a1", "1:failed undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ b- > A+", "a1 b1 A1", "undo1:accepted undo1:succeeded ", SAGA_COMPENSATED);
+    check_child(pivoted, ORDER_START, "a+ > p+ b+ c+", "a1 p1 b1 c1", "undo1:accepted undo1:failed ", SAGA_COMPLETED);
+}
+END_TEST
+
+START_TEST(a_child_behind_its_pivot_cannot_be_undone)
+{
+    check_child(pivoted, ORDER_START, "a+ p+ >", "a1 p1 b1 c1", "undo1:failed ", SAGA_RUNNING);
+    check_child(pivoted, ORDER_START, "a+ p+ b+ c+ >", "a1 p1 b1 c1", "1:succeeded undo1:failed ", SAGA_COMPLETED);
+    check_child(pivoted, ORDER_START, "a+ > p- A+", "a1 p1 A1", "undo1:accepted undo1:succeeded ", SAGA_COMPENSATED);
+}
+END_TEST
+
+START_TEST(a_child_that_failed_may_be_superseded)
+{
+    check_child(plain, ORDER_START, "a- ^ <2 >2", "a1", "1:failed ", SAGA_COMPENSATED);
+    check_child(plain, ORDER_START, "a+ ^ b+ c+", "a1 b1 c1", "1:succeeded ", SAGA_COMPLETED); /* only one that failed */
+    check_child(plain, ORDER_START, "a- > ^ >", "a1", "1:failed undo1:succeeded undo1:succeeded ", SAGA_COMPENSATED); /* nor one that is undone */
+}
+END_TEST
+
+START_TEST(a_child_has_one_id)
+{
+    struct uuid parent = uuid_v7(), other = uuid_v7();
+    struct uuid id = child_id(&parent, "ship", 1), same = child_id(&parent, "ship", 1), next = child_id(&parent, "ship", 2),
+                beside = child_id(&parent, "shipp", 1), elsewhere = child_id(&other, "ship", 1);
+    ck_assert(uuid_equal(&id, &same));
+    ck_assert(!uuid_equal(&id, &next) && !uuid_equal(&id, &beside) && !uuid_equal(&id, &elsewhere) && !uuid_equal(&id, &parent));
+    ck_assert_int_eq(uuid_v7_ms(&id), uuid_v7_ms(&parent));
+}
+END_TEST
+
+static const char *const nesting =
+    "{\"name\":\"d\",\"steps\":["
+    "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+    "{\"name\":\"b\",\"saga\":\"other\",\"version\":3,\"input\":{\"id\":\"${steps.a.output.id}\"}},"
+    "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}";
+
+START_TEST(a_step_may_be_a_saga)
+{
+    struct world w;
+    world_open(&w, nesting);
+    play(&w, "a+");
+    ck_assert_str_eq(w.definition->steps[1].service, "saga");
+    ck_assert_str_eq(buf_text(&w.values), "{\"definition\":\"other\",\"version\":3,\"input\":{\"id\":7}}");
+    play_one(&w, "x"); /* it is told to turn back, and not waited for */
+    ck_assert_str_eq(buf_text(&w.sent), "a1 b1 B1");
+    play_one(&w, "B+");
+    play_one(&w, "A+");
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    world_close(&w);
 }
 END_TEST
 
@@ -828,6 +935,12 @@ static const TTest **const tests[] = {
     &silence_may_ask_what_became_of_the_action,
     &a_paused_saga_notes_what_comes_and_sends_nothing,
     &a_saga_begins_when_its_time_has_come,
+    &a_child_answers_its_parent_once_it_has_ended,
+    &a_child_is_cancelled_or_undone_by_its_own_compensations_in_reverse,
+    &a_child_behind_its_pivot_cannot_be_undone,
+    &a_child_that_failed_may_be_superseded,
+    &a_child_has_one_id,
+    &a_step_may_be_a_saga,
     &a_saga_begins_once_it_has_its_entities,
     &a_saga_that_waits_for_entities_can_be_cancelled_and_paused,
     &a_scheduled_saga_asks_for_its_entities_when_its_time_has_come,

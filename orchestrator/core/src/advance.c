@@ -75,7 +75,12 @@ static void advance_forward(struct move *m)
             step_begin(m, i);
         done = done && is_done(m->saga->steps[i].state);
     }
-    if (done && m->saga->state == SAGA_RUNNING)
+    if (!done || m->saga->state != SAGA_RUNNING)
+        return;
+    const char *fault = m->saga->order == ORDER_NONE ? NULL : child_output_fault(m);
+    if (fault && !saga_is_bound(m->saga))
+        turn(m, fault);
+    else
         set_saga(m, SAGA_COMPLETED, "saga_completed", NULL);
 }
 
@@ -85,6 +90,8 @@ static void undo(struct move *m, int i)
     struct saga_step *s = &m->saga->steps[i];
     if (s->state == STEP_RUNNING && !step_calls(m, i))
         step_move(m, i, ON_CALL_OFF, NULL, 0);
+    if (s->state == STEP_RUNNING && step_of(m, i)->child) /* it is told to turn back, and not waited for */
+        step_move(m, i, ON_GIVE_UP, NULL, 0);
     if (s->state == STEP_RUNNING && s->paused) /* no new attempt goes out on the way back */
         step_move(m, i, ON_GIVE_UP, NULL, 0);
     if (s->state != STEP_SUCCEEDED && s->state != STEP_UNKNOWN)

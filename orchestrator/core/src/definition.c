@@ -183,6 +183,13 @@ static void read_values(struct reader *r, json_t *step, size_t index)
     for (size_t i = 0; i < definition->steps_n; i++)
         names[i] = step_set_has(&definition->steps[index].ancestors, i) ? definition->steps[i].name : "";
     json_t *source = json_object_get(step, "input");
+    if (definition->steps[index].child) {
+        source = json_pack("{s:s, s:i, s:O?}", "definition", definition->steps[index].child, "version",
+                           definition->steps[index].child_version, "input", source);
+        if (!json_object_get(source, "input"))
+            json_object_set_new(source, "input", json_object());
+        json_array_append_new(definition->made, source);
+    }
     if (!source && definition->steps[index].kind == STEP_CALLS) {
         source = json_object();
         json_object_set_new(step, "input", source);
@@ -192,7 +199,8 @@ static void read_values(struct reader *r, json_t *step, size_t index)
     pointer_index("/steps", index, pointer);
     if (source)
         definition->steps[index].input =
-            template_compile(&definition->arena, source, &ancestors, pointer_member(pointer, "input", at), r->problems);
+            template_compile(&definition->arena, source, &ancestors,
+                             definition->steps[index].child ? pointer : pointer_member(pointer, "input", at), r->problems);
     read_when(r, step, index, &ancestors, pointer);
 }
 
@@ -232,8 +240,11 @@ static void read_call(struct reader *r, json_t *step, const char *pointer, size_
     out->compensation_retry = out->retry;
     out->compensation_retry.max_attempts = 0;
     out->compensation_retry.max_ms = 60000;
+    char at[POINTER_MAX];
     json_check_members(step, pointer, known, r->problems);
     out->service = read_name(r, step, pointer, "service");
+    if (out->service && strcmp(out->service, DEFINITION_ORCHESTRATOR) == 0)
+        problem_add(r->problems, pointer_member(pointer, "service", at), "the orchestrator itself has this name: a saga is run by \"saga\": NAME");
     out->action = read_name(r, step, pointer, "action");
     out->compensation = read_compensation(r, step, pointer);
     out->timeout_ms = read_duration(r, step, pointer, "timeout", DEFINITION_TIMEOUT_DEFAULT_MS);
@@ -241,6 +252,31 @@ static void read_call(struct reader *r, json_t *step, const char *pointer, size_
     read_retry(r, step, pointer, "retry", &out->retry);
     read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
     check_probe(r, pointer, out);
+    read_pivot(r, step, index, pointer);
+}
+
+/* Its child is started and undone by commands like any other action; one that runs for long is asked how it is, without end. */
+static void read_child(struct reader *r, json_t *step, const char *pointer, size_t index)
+{
+    static const char *const known[] = {"name", "saga", "version", "after", "input", "timeout", "retry", "compensation_retry", "pivot", "when",
+                                        NULL};
+    struct step_definition *out = &r->definition->steps[index];
+    char at[POINTER_MAX];
+    const json_t *version = json_object_get(step, "version");
+    out->retry = (struct retry_policy){.initial_ms = 1000, .max_ms = 60000, .multiplier = 2, .jitter = 0.2};
+    out->compensation_retry = out->retry;
+    json_check_members(step, pointer, known, r->problems);
+    out->child = read_name(r, step, pointer, "saga");
+    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000))
+        problem_add(r->problems, pointer_member(pointer, "version", at), "expected a whole number above 0");
+    else
+        out->child_version = (int)json_integer_value(version);
+    out->service = DEFINITION_ORCHESTRATOR;
+    out->action = "start";
+    out->compensation = "undo";
+    out->timeout_ms = read_duration(r, step, pointer, "timeout", DEFINITION_CHILD_TIMEOUT_MS);
+    read_retry(r, step, pointer, "retry", &out->retry);
+    read_retry(r, step, pointer, "compensation_retry", &out->compensation_retry);
     read_pivot(r, step, index, pointer);
 }
 
@@ -289,6 +325,8 @@ static void read_step(struct reader *r, json_t *step, size_t index)
         read_wait(r, step, pointer, out);
     else if (json_object_get(step, "delay"))
         read_delay(r, step, pointer, out);
+    else if (json_object_get(step, "saga"))
+        read_child(r, step, pointer, index);
     else
         read_call(r, step, pointer, index);
     check_signal(r, index, pointer);
@@ -346,6 +384,7 @@ struct definition *definition_read(json_t *source, struct problems *problems)
     size_t before = problems->n;
     definition->canonical = canonical_text(source, problems);
     definition->source = json_deep_copy(source);
+    definition->made = json_array();
     json_check_members(definition->source, "", known, problems);
     definition->name = read_name(&r, definition->source, "", "name");
     definition->timeout_ms = read_duration(&r, definition->source, "", "timeout", 0);
@@ -362,6 +401,7 @@ void definition_free(struct definition *definition)
     if (!definition)
         return;
     json_decref(definition->source);
+    json_decref(definition->made);
     free(definition->canonical);
     arena_free(&definition->arena);
     free(definition);

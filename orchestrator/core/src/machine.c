@@ -254,7 +254,10 @@ static void apply_skip(struct move *m)
 static void apply_start(struct move *m)
 {
     m->saga->created_ms = m->now_ms;
-    if (m->saga->start_ms > m->now_ms)
+    if (m->saga->order == ORDER_UNDO) { /* its parent has turned back before it was begun */
+        turn(m, NULL);
+        advance(m);
+    } else if (m->saga->start_ms > m->now_ms)
         set_saga(m, SAGA_SCHEDULED, "saga_scheduled", NULL);
     else
         begin(m);
@@ -310,7 +313,8 @@ static void set_wake(struct move *m)
 const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
 {
     struct move m = {saga, event, now_ms, effects, 0};
-    if (saga_ended(saga->state) || machine_refusal(saga, event))
+    bool ordered = event->type == EVENT_ORDER || event->type == EVENT_SUPERSEDE, had_ended = saga_ended(saga->state);
+    if ((had_ended && !ordered) || machine_refusal(saga, event))
         return NULL;
     switch (event->type) {
     case EVENT_START: apply_start(&m); break;
@@ -322,6 +326,8 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
     case EVENT_WITHDRAWN:
         apply_unsent(&m, "{\"code\":\"withdrawn\",\"message\":\"the saga turned back before the command was sent\"}");
         break;
+    case EVENT_ORDER: apply_order(&m); break;
+    case EVENT_SUPERSEDE: apply_supersede(&m); break;
     case EVENT_CANCEL: apply_cancel(&m); break;
     case EVENT_PAUSE: apply_pause(&m); break;
     case EVENT_RESUME: apply_resume(&m); break;
@@ -331,6 +337,8 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
     case EVENT_SKIP: apply_skip(&m); break;
     }
     set_wake(&m);
+    if (saga->order != ORDER_NONE && (event->type == EVENT_ORDER || (saga_ended(saga->state) && !had_ended)))
+        answer_parent(&m);
     return machine_invariant(saga);
 }
 
@@ -381,7 +389,7 @@ static const char *act_refusal(const struct saga *saga, const struct event *even
 
 const char *machine_refusal(const struct saga *saga, const struct event *event)
 {
-    if (event->type < EVENT_CANCEL)
+    if (event->type < EVENT_CANCEL) /* nobody asks whether it may happen */
         return NULL;
     if (saga_ended(saga->state))
         return "the saga has ended";

@@ -37,13 +37,13 @@ void set_saga(struct move *m, enum saga_state to, const char *entry, const char 
         [SAGA_SCHEDULED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true, [SAGA_QUEUED] = true},
         [SAGA_QUEUED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
         [SAGA_COMPENSATING] = {[SAGA_STALLED] = true, [SAGA_COMPENSATED] = true},
+        [SAGA_COMPLETED] = {[SAGA_COMPENSATING] = true}, /* its parent turns back */
         [SAGA_STALLED] = {[SAGA_RUNNING] = true, [SAGA_COMPENSATING] = true},
     };
     assert(legal[m->saga->state][to]);
     m->saga->state = to;
     m->saga->changed = true;
-    if (saga_ended(to))
-        m->saga->ended_ms = m->now_ms;
+    m->saga->ended_ms = saga_ended(to) ? m->now_ms : 0;
     if (saga_ended(to) || to == SAGA_STALLED)
         m->effects->notice = true;
     record(m, entry, -1, 0, detail);

@@ -32,6 +32,15 @@ void step_begin(struct move *m, int step);
 /* Sends the next command of the step by `on`, or takes it the way of what cannot be sent. */
 void step_send(struct move *m, int step, enum step_event on);
 
+/* ---- a saga that is a step of another (child.c) ---- */
+
+void apply_order(struct move *m);
+void apply_supersede(struct move *m);
+/* Its end, or the order just given, is answered. */
+void answer_parent(struct move *m);
+/* Why what it would answer cannot be sent, as a JSON error; NULL: it can. */
+const char *child_output_fault(struct move *m);
+
 /* ---- the saga as a whole (advance.c) ---- */
 
 /* A step failed, or somebody wants it: backward; where there is no way back, to an operator. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "core/machine.h"
 
 static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED", "SCHEDULED", "QUEUED"};
@@ -11,6 +12,8 @@ static const char *const step_states[STEP_STATES_N] = {"PENDING", "RUNNING",    
                                                        "WAIVED"};
 static const char *const kinds[KINDS_N] = {"action", "compensation", "probe"};
 static const char *const outcomes[OUTCOMES_N] = {"succeeded", "failed", "retry", "accepted", "in_progress", "not_seen"};
+
+static const char *const orders[ORDERS_N] = {"none", "start", "undo", "superseded"};
 
 static bool parse(const char *const *names, size_t n, const char *name, int *out)
 {
@@ -77,6 +80,35 @@ bool outcome_parse(const char *name, enum outcome *outcome)
     if (known)
         *outcome = (enum outcome)value;
     return known;
+}
+
+const char *parent_order_name(enum parent_order order)
+{
+    return order == ORDER_NONE ? NULL : orders[order];
+}
+
+bool parent_order_parse(const char *name, enum parent_order *order)
+{
+    int value = ORDER_NONE;
+    bool known = !name || (parse(orders, ORDERS_N, name, &value) && value != ORDER_NONE);
+    if (known)
+        *order = (enum parent_order)value;
+    return known;
+}
+
+/* Born when its parent was, so that it lies beside it in indexes. */
+struct uuid child_id(const struct uuid *parent, const char *step, int generation)
+{
+    struct uuid id = *parent;
+    uint64_t seed = hash_bytes(parent->bytes, sizeof parent->bytes, (uint64_t)generation);
+    uint64_t high = hash_bytes(step, strlen(step), seed), low = hash_bytes(step, strlen(step), ~seed);
+    for (size_t i = 6; i < 8; i++)
+        id.bytes[i] = (uint8_t)(high >> (8 * (i - 6)));
+    for (size_t i = 8; i < 16; i++)
+        id.bytes[i] = (uint8_t)(low >> (8 * (i - 8)));
+    id.bytes[6] = (uint8_t)(0x70 | (id.bytes[6] & 0x0f));
+    id.bytes[8] = (uint8_t)(0x80 | (id.bytes[8] & 0x3f));
+    return id;
 }
 
 bool saga_ended(enum saga_state state)

@@ -13,6 +13,8 @@
 #define DEFINITION_STEPS_MAX 100
 #define DEFINITION_NAME_MAX 64
 #define DEFINITION_TIMEOUT_DEFAULT_MS 30000
+#define DEFINITION_CHILD_TIMEOUT_MS (3600 * 1000) /* of a step that runs a saga: then that is asked how it is */
+#define DEFINITION_ORCHESTRATOR "saga" /* the service that runs sagas as steps */
 
 /* Some of a definition's steps, by index. */
 struct step_set {
@@ -47,6 +49,8 @@ struct step_definition {
     const char *service; /* STEP_CALLS; else NULL, as are action and compensation */
     const char *action;
     const char *compensation; /* NULL: there is nothing to undo */
+    const char *child;        /* the definition of the saga that it runs: the orchestrator itself is its service; else NULL */
+    int child_version;        /* 0: not said */
     struct step_set after;       /* it begins when all of these are done */
     struct step_set ancestors;   /* these and those that they waited for, and so on */
     struct step_set descendants; /* those that wait for this one, directly or not */
@@ -73,6 +77,7 @@ struct definition {
     size_t entities_n;
     bool rejects_busy; /* a start whose entities are held is refused; otherwise it waits */
     json_t *source;
+    json_t *made; /* what templates were compiled from besides the source */
     char *canonical; /* the source as canonical JSON: equal definitions have equal texts */
     struct arena arena;
 };

@@ -26,6 +26,8 @@ enum event_type {
     EVENT_UNRELEASED, /* the command has not left the outbox: its timeout has not begun */
     EVENT_REFUSED,    /* the command can never be published */
     EVENT_WITHDRAWN,  /* the command was taken out of the outbox before any relay had it: it was never sent */
+    EVENT_ORDER,     /* a command of the saga's parent: `kind`, `round`, `attempt`; also once it has ended */
+    EVENT_SUPERSEDE, /* of a child that has failed: the next generation takes its place */
     EVENT_CANCEL,
     EVENT_PAUSE,  /* an operator, of a saga that has not ended */
     EVENT_RESUME, /* the same, of one that is paused */
@@ -89,11 +91,20 @@ struct effects {
     struct history_entry *history, **history_tail;
     bool changed; /* the saga changed and must be written */
     bool notice;  /* it ended or stalled: worth telling */
+    struct {      /* what a saga with a parent answers now, in place of what an event before had it answer */
+        bool given;
+        enum command_kind kind;
+        int round, attempt;
+        enum outcome outcome;
+        const char *output; /* JSON text or NULL */
+        size_t output_len;
+        const char *error; /* JSON object text or NULL */
+    } answer;
 };
 
 /* Applies one event; effects of several events in a row gather in `effects`. An event that no longer applies (a reply of
  * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
- * changes nothing at all. */
+ * changes nothing at all, unless it is its parent's. */
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
 /* The same for the verifier, which wants to tell of a broken invariant and not to die of it: the text of machine_invariant. */
 const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);

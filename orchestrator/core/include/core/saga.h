@@ -54,6 +54,15 @@ struct saga_step {
     bool stored;            /* it has a row */
 };
 
+/* What the saga whose step this one is has last ordered. */
+enum parent_order {
+    ORDER_NONE,       /* it has no parent */
+    ORDER_START,
+    ORDER_UNDO,       /* whatever has become of it */
+    ORDER_SUPERSEDED, /* it failed, and another one runs in its place */
+    ORDERS_N,
+};
+
 struct saga {
     struct uuid id;
     const struct definition *definition;
@@ -68,6 +77,10 @@ struct saga {
     const char *idempotency_key; /* or NULL */
     const char *key;    /* what it is about, or NULL: only one saga of the definition lives with it */
     const char *labels; /* JSON object of texts, or NULL */
+    enum parent_order order;
+    struct uuid parent_id;   /* of a saga with a parent, as the following */
+    const char *parent_step; /* its name */
+    int parent_round;        /* of the step, as far as is known */
     const char *traceparent;     /* with which it was started, valid; or NULL */
     int64_t version;     /* transactions that changed it so far; also the number of its last row of history */
     const char *input;   /* JSON text */
@@ -86,7 +99,7 @@ bool saga_state_parse(const char *name, enum saga_state *state);
 bool step_state_parse(const char *name, enum step_state *state);
 bool command_kind_parse(const char *name, enum command_kind *kind);
 
-/* COMPLETED and COMPENSATED: nothing will ever change again. */
+/* COMPLETED and COMPENSATED: nothing will ever change again, unless a parent orders it. */
 bool saga_ended(enum saga_state state);
 /* SCHEDULED and QUEUED: nothing has begun. */
 bool saga_waits(enum saga_state state);
@@ -99,6 +112,11 @@ bool saga_is_backward(const struct saga *saga);
 /* What a step is, for those who want to act on it as they saw it: "round.attempt.STATE". */
 #define STEP_VERSION_MAX 64
 char *step_version(enum step_state state, int round, int attempt, char out[STEP_VERSION_MAX]);
+const char *parent_order_name(enum parent_order order); /* "start", "undo", "superseded"; NULL: none */
+bool parent_order_parse(const char *name, enum parent_order *order); /* NULL is ORDER_NONE; false for any other word */
+/* The id of the saga that a step runs: always the same, so that two who make it make one. `generation` is 1, or more once others have been
+ * superseded. */
+struct uuid child_id(const struct uuid *parent, const char *step, int generation);
 /* Drops what was parsed. The texts and the structs belong to whoever made them. */
 void saga_release(struct saga *saga);
 
