@@ -127,16 +127,17 @@ static bool saga_load(struct session *session, const struct args *args, struct p
 {
     static const int columns[] = {S_ID,      S_DEFINITION, S_VERSION,  S_STATE, S_CANCELLED, S_INPUT,
                                   S_CREATED, S_ENDED,      S_DEADLINE, S_WAKE,  S_KEY,       S_TRACE,
-                                  S_PAUSED,  S_START,      S_ABOUT,    S_LABELS};
+                                  S_PAUSED,  S_START,      S_ABOUT,    S_LABELS,
+                                  S_PARENT,  S_PARENT_STEP, S_ORDER,   S_PARENT_ROUND};
     struct cell *ids = ordered(&args->of[0]);
     for (size_t i = 0; i < args->of[0].n; i++) {
         const struct row *row = row_find(session, T_SAGA, &ids[i], 1);
         if (!row)
             continue;
-        struct cell *out = sim_result(rows, 17);
-        for (size_t k = 0; k < 16; k++)
+        struct cell *out = sim_result(rows, 21);
+        for (size_t k = 0; k < 20; k++)
             out[k] = given(&row_seen(session, row)->cells[columns[k]]);
-        out[16] = cell_int(last_seq(session, &ids[i]));
+        out[20] = cell_int(last_seq(session, &ids[i]));
     }
     free(ids);
     return true;
@@ -173,7 +174,7 @@ static bool saga_insert(struct session *session, const struct args *args, struct
     for (size_t i = 0; i < args->of[1].n; i++) {
         const struct cell cells[] = {*A(1, i), *A(2, i), *A(3, i), *A(4, i),  *A(5, i),  *A(6, i),
                                      *A(7, i), *A(8, i), *A(9, i), *A(10, i), *A(11, i), *A(12, i),
-                                     cell_int(0), *A(13, i), *A(14, i), *A(15, i)};
+                                     cell_int(0), *A(13, i), *A(14, i), *A(15, i), *A(16, i), *A(17, i), *A(18, i), *A(19, i)};
         const struct cell key[] = {*A(6, i), *A(1, i)}, live[] = {*A(14, i), *A(2, i), *A(1, i)};
         if (!insert_new(session, T_SAGA, cells, 1) || (!key[0].null && !insert_new(session, T_SAGA_KEY, key, 1)) ||
             (!live[0].null && A(9, i)->null && !insert_new(session, T_SAGA_LIVE, live, 2)))
@@ -213,6 +214,8 @@ static bool saga_update(struct session *session, const struct args *args, struct
         image.cells[S_WAKE] = *A(4, i);
         image.cells[S_PAUSED] = *A(5, i);
         image.cells[S_DEADLINE] = *A(6, i);
+        image.cells[S_ORDER] = *A(7, i);
+        image.cells[S_PARENT_ROUND] = *A(8, i);
         row_write(session, row, image.cells);
         if (!image.cells[S_ENDED].null && !leave_live(session, &image))
             return false;
@@ -279,6 +282,22 @@ static bool saga_by_key(struct session *session, const struct args *args, struct
         out[1] = given(&saga->cells[S_ID]);
         out[2] = given(&saga->cells[S_DEFINITION]);
         out[3] = given(&saga->cells[S_INPUT]);
+    }
+    return true;
+}
+
+static bool saga_generations(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    for (size_t i = 0; i < args->of[0].n; i++) {
+        const struct row *row = row_find(session, T_SAGA, A(0, i), 1);
+        if (!row)
+            continue;
+        const struct image *saga = row_seen(session, row);
+        struct cell *out = sim_result(rows, 4);
+        out[0] = cell_int((int64_t)i + 1);
+        out[1] = given(&saga->cells[S_STATE]);
+        out[2] = given(&saga->cells[S_ORDER]);
+        out[3] = given(&saga->cells[S_PARENT_ROUND]);
     }
     return true;
 }
@@ -822,14 +841,15 @@ const struct model sim_models[] = {
     {"definition_insert", 0x3c8f373d, definition_insert},
     {"definition_get", 0xd8b719bf, definition_get},
     {"server_start", 0x4e444919, server_start},
-    {"saga_load", 0x4a7b7875, saga_load},
+    {"saga_load", 0xf85a3b96, saga_load},
     {"step_load", 0xd83c98a2, step_load},
-    {"saga_insert", 0x11b5ff9f, saga_insert},
-    {"saga_update", 0xde75f1cf, saga_update},
+    {"saga_insert", 0x5a9a1d10, saga_insert},
+    {"saga_update", 0x4f6f2375, saga_update},
     {"step_insert", 0x62a03bf4, step_insert},
     {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
+    {"saga_generations", 0x0, saga_generations},
     {"entity_lock", 0x62085175, entity_lock},
     {"entity_heads", 0x91876779, entity_heads},
     {"entity_claim", 0x3e1cfbec, entity_claim},

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "core/link.h"
 #include "verify/verify.h"
 
 #define LIST_DEFAULT 50
@@ -38,20 +39,49 @@ static void store(struct call *call, const struct definition *definition, const 
         call_database_problem(call, &err);
 }
 
+struct looking {
+    struct reader *reader;
+    struct err err;
+    bool failed; /* the database did not answer */
+};
+
+static const struct definition *look_up(void *context, const char *name, int version)
+{
+    struct looking *looking = context;
+    const struct definition *found = catalog_get(looking->reader->catalog, looking->reader->pg, name, version, &looking->err);
+    looking->failed = looking->failed || (!found && looking->err.kind != ERR_REFUSED);
+    return found;
+}
+
+/* NULL after having answered. */
+static struct definition *read_linked(struct call *call, json_t *source)
+{
+    struct problems problems = {0};
+    struct looking looking = {.reader = call->reader};
+    definition_link(source, look_up, &looking, &problems);
+    if (looking.failed) {
+        call_database_problem(call, &looking.err);
+        return NULL;
+    }
+    struct definition *definition = definition_read(source, &problems);
+    if (definition && !problems.n)
+        return definition;
+    definition_free(definition);
+    call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
+    return NULL;
+}
+
 /* What would break an invariant is not stored, though the definition may be innocent of it. */
 void definitions_put(struct call *call)
 {
-    struct problems problems = {0};
     struct verification verification;
     json_t *source = call_body(call);
     if (!source)
         return;
-    struct definition *definition = definition_read(source, &problems);
+    struct definition *definition = read_linked(call, source);
     json_decref(source);
-    if (!definition) {
-        call_problem(call, 422, "invalid-definition", "The definition is not valid", "see errors", &problems);
+    if (!definition)
         return;
-    }
     if (verify(definition, &short_look, &verification) && !verification.violation)
         store(call, definition, &verification);
     else

@@ -53,6 +53,10 @@ static void add_saga(struct buf *out, const struct store_saga_view *saga)
     buf_time_member(out, "start_at", saga->start_ms);
     buf_time_member(out, "ended_at", saga->ended_ms);
     buf_time_member(out, "deadline_at", saga->deadline_ms);
+    if (saga->parent_step)
+        buf_printf(out, ",\"parent\":{\"saga\":\"%s\",\"step\":\"%s\"}", uuid_format(&saga->parent_id, id), saga->parent_step);
+    else
+        buf_str(out, ",\"parent\":null");
     buf_printf(out, ",\"trace_id\":\"%s\"", wire_trace_id(saga->traceparent, &saga->id, trace));
 }
 
@@ -146,6 +150,8 @@ void sagas_show(struct call *call, const struct saga *saga)
                                    .start_ms = saga->start_ms,
                                    .key = saga->key,
                                    .labels = saga->labels,
+                                   .parent_id = saga->parent_id,
+                                   .parent_step = saga->parent_step,
                                    .idempotency_key = saga->idempotency_key,
                                    .input = saga->input,
                                    .created_ms = saga->created_ms,
@@ -265,13 +271,17 @@ static bool read_filter(struct call *call, struct store_filter *filter, int64_t 
 {
     enum saga_state known;
     const char *cursor = http_query(call->request, "before");
-    struct uuid *before = arena_alloc(&call->arena, sizeof *before);
+    const char *of = http_query(call->request, "parent");
+    struct uuid *before = arena_alloc(&call->arena, sizeof *before), *parent = arena_alloc(&call->arena, sizeof *parent);
     *filter = (struct store_filter){.state = http_query(call->request, "state"),
                                     .definition = http_query(call->request, "definition"),
+                                    .parent = of ? parent : NULL,
                                     .before = cursor ? before : NULL};
     *limit = LIST_DEFAULT;
     if (filter->state && !saga_state_parse(filter->state, &known))
         return call_bad_parameter(call, "state", "expected SCHEDULED, QUEUED, RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
+    if (of && !uuid_parse(of, parent))
+        return call_bad_parameter(call, "parent", "expected a saga's id");
     if (cursor && !uuid_parse(cursor, before))
         return call_bad_parameter(call, "before", "expected a saga's id");
     return read_labels(call, &filter->labels) && call_query_time(call, "from", &filter->from_ms) && call_query_time(call, "to", &filter->to_ms) &&
@@ -300,6 +310,8 @@ static void add_next(struct call *call, struct buf *body, const struct uuid *las
         buf_printf(&url, "&state=%s", filter->state);
     if (filter->definition)
         buf_printf(&url, "&definition=%s", filter->definition);
+    if (filter->parent)
+        buf_query(&url, "parent", http_query(call->request, "parent"));
     if (filter->labels)
         buf_query(&url, "label", http_query(call->request, "label"));
     if (filter->from_ms)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "children.h"
 #include "entities.h"
 #include "live.h"
 #include "saga_log.h"
@@ -45,6 +46,22 @@ bool applier_begin(struct applier *applier, struct err *err)
 
 /* ---- from commands to outbox rows ---- */
 
+struct store_message *outgoing_new(struct arena *arena, const struct uuid *id, const struct wire_message *message)
+{
+    struct buf headers = buf_new(16 * 1024);
+    struct outgoing *outgoing = arena_alloc(arena, sizeof *outgoing);
+    wire_headers_text(&headers, message);
+    outgoing->message = *message;
+    outgoing->row = (struct store_message){.id = *id,
+                                           .topic = message->topic,
+                                           .key = message->key,
+                                           .headers = arena_strdup(arena, buf_text(&headers)),
+                                           .value = message->value,
+                                           .value_len = message->value_len};
+    buf_free(&headers);
+    return &outgoing->row;
+}
+
 static struct store_message *command_message(struct engine *engine, struct arena *arena, const struct saga *saga,
                                              const struct command *command, int64_t now_ms)
 {
@@ -59,20 +76,10 @@ static struct store_message *command_message(struct engine *engine, struct arena
         .traceparent = wire_traceparent(saga->traceparent, &saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),
         .value = command->value,
         .value_len = command->value_len};
-    struct buf headers = buf_new(16 * 1024);
-    struct outgoing *outgoing = arena_alloc(arena, sizeof *outgoing);
-    struct wire_message *message = &outgoing->message;
-    wire_command_message(arena, &wire, now_ms, message);
-    message->topic = arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic));
-    wire_headers_text(&headers, message);
-    outgoing->row = (struct store_message){.id = command->id,
-                                           .topic = message->topic,
-                                           .key = message->key,
-                                           .headers = arena_strdup(arena, buf_text(&headers)),
-                                           .value = message->value,
-                                           .value_len = message->value_len};
-    buf_free(&headers);
-    return &outgoing->row;
+    struct wire_message message;
+    wire_command_message(arena, &wire, now_ms, &message);
+    message.topic = step->child ? engine->reply_topic : arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic));
+    return outgoing_new(arena, &command->id, &message);
 }
 
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,
@@ -148,6 +155,7 @@ static struct happening **sort_by_saga(struct arena *arena, struct happening *ha
 struct sagas {
     const struct uuid *ids; /* sorted */
     struct saga **of;       /* by id; NULL: there is none */
+    bool *fresh;            /* by id: it is a child that is made now */
     struct live_saga **taken; /* by id */
     struct saga *loaded;
     size_t n, loaded_n;
@@ -204,6 +212,7 @@ static bool get_sagas(struct applier *applier, const struct uuid *ids, size_t n,
 {
     *sagas = (struct sagas){.ids = ids, .n = n};
     sagas->of = arena_array(&applier->arena, n, sizeof(struct saga *));
+    sagas->fresh = arena_array(&applier->arena, n, sizeof *sagas->fresh);
     sagas->taken = arena_array(&applier->arena, n, sizeof(struct live_saga *));
     return take_live(applier, sagas, err) && load_missing(applier, sagas, err);
 }
@@ -214,6 +223,26 @@ static void drop_sagas(struct sagas *sagas)
         live_drop(sagas->taken[i]);
     for (size_t i = 0; i < sagas->loaded_n; i++)
         saga_release(&sagas->loaded[i]);
+    for (size_t i = 0; i < sagas->n && sagas->fresh; i++) {
+        if (sagas->fresh[i])
+            saga_release(sagas->of[i]);
+    }
+}
+
+/* Children that are ordered and not there are made; happenings are in the order of the ids. */
+static bool make_children(struct applier *applier, struct happening **sorted, size_t n, struct sagas *sagas, struct err *err)
+{
+    for (size_t i = 0, at = 0; i < n; i++) {
+        while (!uuid_equal(&sagas->ids[at], &sorted[i]->saga_id))
+            at++;
+        if (sagas->of[at] || !sorted[i]->order)
+            continue;
+        sagas->of[at] = child_new(applier, &sagas->ids[at], sorted[i]->order, err);
+        if (!sagas->of[at])
+            return false;
+        sagas->fresh[at] = true;
+    }
+    return true;
 }
 
 static void resolve_signal(struct happening *happening, const struct saga *saga)
@@ -317,13 +346,18 @@ static void apply_unreleased(struct saga *saga, const struct unreleased *all, in
 }
 
 /* Folds the happenings [first, end) of one saga into one change. */
-static void fold(struct applier *applier, struct happening **sorted, size_t first, size_t end, struct saga *saga,
+static void fold(struct applier *applier, struct happening **sorted, size_t first, size_t end, struct saga *saga, bool fresh,
                  const struct unreleased *unreleased, bool has_entities, int64_t now_ms, struct effects *effects)
 {
     *effects = (struct effects){.arena = &applier->arena, .new_id = uuid_v7};
     for (size_t i = first; i < end; i++) {
         if (!resolve(sorted[i], saga))
             continue;
+        if (fresh && sorted[i]->order) { /* the order that makes it is carried out by its start */
+            machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, effects);
+            fresh = false;
+            continue;
+        }
         if (sorted[i]->event.type == EVENT_TIMER)
             apply_unreleased(saga, unreleased, now_ms, effects);
         struct event event = sorted[i]->event;
@@ -378,14 +412,20 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
         struct saga *saga = sagas->of[at];
         struct effects effects;
         end = end_of_saga(sorted, first, n);
-        fold(applier, sorted, first, end, saga, &unreleased, turns[at].has, now_ms, &effects);
+        fold(applier, sorted, first, end, saga, sagas->fresh[at], &unreleased, turns[at].has, now_ms, &effects);
         note_unsure(sorted, first, end, !effects.changed && sagas->taken[at]);
         if (!effects.changed)
             continue;
         notices[changes_n] = effects.notice;
-        changes[changes_n++] = (struct store_change){
-            .saga = saga, .history = effects.history,
+        changes[changes_n] = (struct store_change){
+            .saga = saga, .is_new = sagas->fresh[at], .history = effects.history,
             .messages = command_messages(engine, arena, saga, effects.commands, now_ms)};
+        struct store_message *answer = child_answer(engine, arena, saga, &effects, now_ms);
+        if (answer) {
+            answer->next = changes[changes_n].messages;
+            changes[changes_n].messages = answer;
+        }
+        changes_n++;
     }
     fault_point("engine.before_commit");
     if (!save_changes(applier, changes, changes_n, begun_ms, unreleased.begun, err))
@@ -409,7 +449,8 @@ static bool get_and_apply(struct applier *applier, struct happening *happenings,
     struct sagas sagas;
     int64_t begun_ms = clock_mono_ms();
     struct happening **sorted = sort_by_saga(arena, happenings, n, ids, &ids_n);
-    bool ok = get_sagas(applier, ids, ids_n, &sagas, err) && apply_to_sagas(applier, sorted, n, &sagas, begun_ms, err);
+    bool ok = get_sagas(applier, ids, ids_n, &sagas, err) && make_children(applier, sorted, n, &sagas, err) &&
+              apply_to_sagas(applier, sorted, n, &sagas, begun_ms, err);
     drop_sagas(&sagas);
     return ok;
 }
@@ -452,5 +493,5 @@ static bool apply_unsure(struct applier *applier, struct happening *happenings, 
 
 bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
-    return apply_until_current(applier, happenings, n, err) && apply_unsure(applier, happenings, n, err);
+    return children_find(applier, happenings, n, err) && apply_until_current(applier, happenings, n, err) && apply_unsure(applier, happenings, n, err);
 }

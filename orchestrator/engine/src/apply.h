@@ -11,6 +11,7 @@ struct happening {
     struct event event;    /* step is resolved from step_name when there is one */
     const char *step_name; /* NULL for events of the saga as a whole */
     const char *signal;    /* resolved to its step; NULL: none */
+    const struct child_order *order; /* of EVENT_ORDER: makes the saga if it is not there; else NULL */
     const char *refusal;   /* out: why it was not applied; static. NULL: it was */
     bool found;            /* out: the saga is there */
     bool unsure;           /* out: it changed nothing, by what was remembered of the saga */
@@ -38,6 +39,9 @@ struct outgoing {
     struct store_message row; /* first, so that the rows' list is the list of these */
     struct wire_message message;
 };
+
+/* Makes one of a message, which lives as long as the arena. */
+struct store_message *outgoing_new(struct arena *arena, const struct uuid *id, const struct wire_message *message);
 
 /* The commands' rows and messages, in the arena. */
 struct store_message *command_messages(struct engine *engine, struct arena *arena, const struct saga *saga,

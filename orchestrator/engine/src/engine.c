@@ -33,7 +33,7 @@ void engine_make_topics(struct engine *engine, const struct definition *definiti
     size_t n = 0;
     for (size_t i = 0; i < definition->steps_n; i++) {
         char topic[WIRE_TOPIC_MAX];
-        if (definition->steps[i].kind != STEP_CALLS)
+        if (definition->steps[i].kind != STEP_CALLS || definition->steps[i].child)
             continue;
         wire_command_topic(engine->config.prefix, definition->steps[i].service, topic);
         size_t known = 0;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "children.h"
 #include "service/carrier.h"
 #include "tally.h"
 #include "wire/label.h"
@@ -42,6 +43,13 @@ static void to_happening(const struct wire_reply *reply, struct happening *out)
     (void)!outcome_parse(reply->outcome, &out->event.outcome);
 }
 
+/* A command to the orchestrator itself. */
+static bool is_order(struct arena *arena, const struct wire_message *message)
+{
+    const char *type = wire_header(arena, message, "ce_type");
+    return type && strcmp(type, "saga.command") == 0;
+}
+
 static void parse(struct batch *batch)
 {
     arena_reset(&batch->arena);
@@ -52,6 +60,14 @@ static void parse(struct batch *batch)
         struct err err;
         kafka_record_message(batch->records[i], &message);
         batch->faults[i] = NULL;
+        if (is_order(&batch->arena, &message)) {
+            batch->source[batch->happenings_n] = i;
+            if (child_read(&batch->arena, &message, &batch->happenings[batch->happenings_n], &err))
+                batch->happenings_n++;
+            else
+                batch->faults[i] = arena_strdup(&batch->arena, err.text);
+            continue;
+        }
         if (!wire_reply_read(&batch->arena, &message, &reply, &err)) {
             batch->faults[i] = arena_strdup(&batch->arena, err.text);
             continue;

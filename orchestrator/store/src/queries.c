@@ -5,7 +5,7 @@
 
 #define SAGA_COLUMNS                                                                                                   \
     "id, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at, deadline_at, traceparent,"   \
-    " paused, start_at, key, labels::text"
+    " paused, start_at, key, labels::text, parent_id, parent_step"
 
 static const struct pg_statement saga_get = {
     "saga_get", "SELECT " SAGA_COLUMNS ", (SELECT max(seq) FROM history WHERE saga_id = id) FROM saga WHERE id = $1"};
@@ -15,10 +15,16 @@ static const struct pg_statement saga_list = {
 static const struct pg_statement saga_list_labelled = {
     "saga_list_labelled", "SELECT " SAGA_COLUMNS " FROM saga WHERE id >= $1 AND id < $2 AND ($3::text IS NULL OR state = $3)"
                           " AND ($4::text IS NULL OR definition = $4) AND labels @> $6::text::jsonb ORDER BY id DESC LIMIT $5"};
+static const struct pg_statement saga_list_children = {
+    "saga_list_children", "SELECT " SAGA_COLUMNS " FROM saga WHERE id >= $1 AND id < $2 AND ($3::text IS NULL OR state = $3)"
+                          " AND ($4::text IS NULL OR definition = $4) AND parent_id = $6 ORDER BY id DESC LIMIT $5"};
 static const struct pg_statement saga_by_live_key = {
     "saga_by_live_key", "SELECT t.n, saga.id FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t(definition, key, n)"
                         " JOIN saga ON saga.namespace = $1 AND saga.definition = t.definition AND saga.key = t.key"
                         " WHERE saga.ended_at IS NULL"};
+static const struct pg_statement saga_generations = {
+    "saga_generations", "SELECT t.n, saga.state, saga.parent_order, saga.parent_round"
+                        " FROM unnest($1::uuid[]) WITH ORDINALITY AS t(id, n) JOIN saga ON saga.id = t.id"};
 static const struct pg_statement saga_by_key = {
     "saga_by_key", "SELECT idempotency_key, id, definition, input FROM saga"
                    " WHERE namespace = $1 AND idempotency_key = ANY($2)"};
@@ -52,7 +58,9 @@ static void read_view(struct arena *arena, const struct pg_rows *rows, size_t ro
                                     .paused = pg_get_bool(rows, row, 11),
                                     .start_ms = pg_get_time(rows, row, 12),
                                     .key = text_of(arena, rows, row, 13),
-                                    .labels = text_of(arena, rows, row, 14)};
+                                    .labels = text_of(arena, rows, row, 14),
+                                    .parent_id = pg_get_uuid(rows, row, 15),
+                                    .parent_step = text_of(arena, rows, row, 16)};
 }
 
 bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
@@ -68,7 +76,7 @@ bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, s
     *found = pg_rows_count(rows) == 1;
     if (*found) {
         read_view(arena, rows, 0, out);
-        out->revision = pg_get_int(rows, 0, 15);
+        out->revision = pg_get_int(rows, 0, 17);
     }
     pg_rows_free(rows);
     return true;
@@ -95,9 +103,12 @@ bool store_list_sagas(struct pg *pg, struct arena *arena, const struct store_fil
     pg_param_text(&params, PG_TEXT, filter->state);
     pg_param_text(&params, PG_TEXT, filter->definition);
     pg_param_int(&params, PG_INT4, limit);
+    const struct pg_statement *statement = filter->labels ? &saga_list_labelled : filter->parent ? &saga_list_children : &saga_list;
     if (filter->labels)
         pg_param_text(&params, PG_TEXT, filter->labels);
-    bool ok = pg_call(pg, filter->labels ? &saga_list_labelled : &saga_list, &params, &rows, err);
+    else if (filter->parent)
+        pg_param_uuid(&params, filter->parent);
+    bool ok = pg_call(pg, statement, &params, &rows, err);
     pg_params_free(&params);
     if (!ok)
         return false;
@@ -149,6 +160,27 @@ bool store_find_live(struct pg *pg, const char *const *definitions, const char *
     pg_params_free(&params);
     for (size_t row = 0; ok && row < pg_rows_count(rows); row++)
         out[pg_get_int(rows, row, 0) - 1] = (struct store_live_view){true, pg_get_uuid(rows, row, 1)};
+    pg_rows_free(rows);
+    return ok;
+}
+
+bool store_find_generations(struct pg *pg, const struct uuid *ids, size_t n, struct store_generation *out, struct err *err)
+{
+    struct pg_params params = {0};
+    struct pg_rows *rows = NULL;
+    struct pg_column *column = pg_param_array(&params, PG_UUID);
+    for (size_t i = 0; i < n; i++) {
+        pg_add_uuid(column, &ids[i]);
+        out[i] = (struct store_generation){0};
+    }
+    bool ok = pg_call(pg, &saga_generations, &params, &rows, err);
+    pg_params_free(&params);
+    for (size_t row = 0; ok && row < pg_rows_count(rows); row++) {
+        struct store_generation *one = &out[pg_get_int(rows, row, 0) - 1];
+        one->found = saga_state_parse(pg_get_text(rows, row, 1, NULL), &one->state) &&
+                     parent_order_parse(pg_get_text(rows, row, 2, NULL), &one->order);
+        one->round = (int)pg_get_int(rows, row, 3);
+    }
     pg_rows_free(rows);
     return ok;
 }

@@ -17,7 +17,7 @@ static const struct pg_statement server_start = {
 static const struct pg_statement saga_load = {
     "saga_load",
     "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
-    " traceparent, paused, start_at, key, labels::text, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
+    " traceparent, paused, start_at, key, labels::text, parent_id, parent_step, parent_order, parent_round, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing"
@@ -25,19 +25,22 @@ static const struct pg_statement step_load = {
 static const struct pg_statement saga_insert = {
     "saga_insert",
     "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at,"
-    "                  deadline_at, wake_at, traceparent, start_at, key, labels)"
+    "                  deadline_at, wake_at, traceparent, start_at, key, labels, parent_id, parent_step, parent_order,"
+    "                  parent_round)"
     " SELECT id, $1, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at,"
-    "        key, labels::jsonb"
+    "        key, labels::jsonb, parent_id, parent_step, parent_order, parent_round"
     " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[],"
     "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],"
-    "             $14::timestamptz[], $15::text[], $16::text[])"
-    " AS t(id, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at, key, labels)"};
+    "             $14::timestamptz[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[], $20::int[])"
+    " AS t(id, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at, key, labels,"
+    "      parent_id, parent_step, parent_order, parent_round)"};
 static const struct pg_statement saga_update = {
     "saga_update",
     "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at, paused = t.paused,"
-    " deadline_at = t.deadline_at"
-    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::bool[], $7::timestamptz[])"
-    " AS t(id, state, cancelled, ended_at, wake_at, paused, deadline_at) WHERE saga.id = t.id"};
+    " deadline_at = t.deadline_at, parent_order = t.parent_order, parent_round = t.parent_round"
+    " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::bool[], $7::timestamptz[], $8::text[],"
+    "             $9::int[])"
+    " AS t(id, state, cancelled, ended_at, wake_at, paused, deadline_at, parent_order, parent_round) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
     "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived,"
@@ -100,13 +103,18 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
                           .wake_ms = pg_get_time(rows, row, 9),
                           .paused = pg_get_bool(rows, row, 12),
                           .start_ms = pg_get_time(rows, row, 13),
-                          .version = pg_get_int(rows, row, 16)};
+                          .parent_id = pg_get_uuid(rows, row, 16),
+                          .parent_round = (int)pg_get_int(rows, row, 19),
+                          .version = pg_get_int(rows, row, 20)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
     saga->idempotency_key = keep_text(arena, rows, row, 10, NULL);
     saga->traceparent = keep_text(arena, rows, row, 11, NULL);
     saga->key = keep_text(arena, rows, row, 14, NULL);
     saga->labels = keep_text(arena, rows, row, 15, NULL);
+    saga->parent_step = keep_text(arena, rows, row, 17, NULL);
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
+    if (!parent_order_parse(pg_get_text(rows, row, 18, NULL), &saga->order))
+        return err_set(err, ERR_REFUSED, "a saga has the unknown order '%s'", pg_get_text(rows, row, 18, NULL));
     if (saga_state_parse(pg_get_text(rows, row, 3, NULL), &saga->state))
         return true;
     return err_set(err, ERR_REFUSED, "a saga has the unknown state '%s'", pg_get_text(rows, row, 3, NULL));
@@ -200,11 +208,12 @@ bool store_load(struct pg *pg, struct arena *arena, struct catalog *catalog, con
 static size_t fill_saga_insert(struct pg_params *params, const struct store_change *changes, size_t n)
 {
     static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
-                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME, PG_TEXT, PG_TEXT};
-    struct pg_column *c[15];
+                                         PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME, PG_TEXT, PG_TEXT,
+                                         PG_UUID, PG_TEXT, PG_TEXT, PG_INT4};
+    struct pg_column *c[19];
     size_t rows = 0;
     pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
-    for (size_t i = 0; i < 15; i++)
+    for (size_t i = 0; i < 19; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -225,6 +234,13 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_time(c[12], saga->start_ms);
         pg_add_text(c[13], saga->key);
         pg_add_text(c[14], saga->labels);
+        if (saga->order != ORDER_NONE)
+            pg_add_uuid(c[15], &saga->parent_id);
+        else
+            pg_add_null(c[15]);
+        pg_add_text(c[16], saga->parent_step);
+        pg_add_text(c[17], parent_order_name(saga->order));
+        pg_add_int(c[18], saga->parent_round);
         rows++;
     }
     return rows;
@@ -232,10 +248,10 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
 
 static size_t fill_saga_update(struct pg_params *params, const struct store_change *changes, size_t n)
 {
-    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME, PG_BOOL, PG_TIME};
-    struct pg_column *c[7];
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME, PG_BOOL, PG_TIME, PG_TEXT, PG_INT4};
+    struct pg_column *c[9];
     size_t rows = 0;
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 9; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -248,6 +264,8 @@ static size_t fill_saga_update(struct pg_params *params, const struct store_chan
         pg_add_time(c[4], saga->wake_ms);
         pg_add_int(c[5], saga->paused);
         pg_add_time(c[6], saga->deadline_ms);
+        pg_add_text(c[7], parent_order_name(saga->order));
+        pg_add_int(c[8], saga->parent_round);
         rows++;
     }
     return rows;

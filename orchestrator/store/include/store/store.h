@@ -135,6 +135,15 @@ struct store_key_view {
 /* Fills out[i] for keys[i], for each of `n` keys without doubles. */
 MUST_CHECK bool store_find_keys(struct pg *pg, struct arena *arena, const char *const *keys, size_t n,
                                 struct store_key_view *out, struct err *err);
+/* What has become of a child. */
+struct store_generation {
+    bool found;
+    enum saga_state state;
+    enum parent_order order;
+    int round;
+};
+/* Fills out[i] for ids[i]. */
+MUST_CHECK bool store_find_generations(struct pg *pg, const struct uuid *ids, size_t n, struct store_generation *out, struct err *err);
 /* The saga that lives with a key. */
 struct store_live_view {
     bool found;
@@ -164,6 +173,8 @@ struct store_saga_view {
     const char *input;
     int64_t created_ms, start_ms, ended_ms, deadline_ms;
     const char *traceparent; /* or NULL */
+    struct uuid parent_id;
+    const char *parent_step; /* or NULL: it has no parent */
     int64_t revision; /* struct saga's version; 0 in lists */
 };
 MUST_CHECK bool store_get_saga(struct pg *pg, struct arena *arena, const struct uuid *id, struct store_saga_view *out,
@@ -180,6 +191,7 @@ MUST_CHECK bool store_get_steps(struct pg *pg, struct arena *arena, const struct
 struct store_filter {
     const char *state, *definition; /* NULL: any */
     const char *labels;             /* JSON object of texts that it has; NULL: whatever it has */
+    const struct uuid *parent;      /* that it is a step of; NULL, and not looked at beside labels: any or none */
     int64_t from_ms, to_ms;         /* started at or after, and before; 0: no bound */
     const struct uuid *before;      /* older than this saga; NULL: from the newest on */
 };

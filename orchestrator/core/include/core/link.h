@@ -1,0 +1,18 @@
+/* Definitions that run sagas of other definitions: what the one must know of the others is written into it when it is registered, and
+ * stays, whatever later versions say. */
+#ifndef CORE_LINK_H
+#define CORE_LINK_H
+
+#include <jansson.h>
+
+#include "base/problem.h"
+#include "core/definition.h"
+
+/* The definition with this name and version (0: the latest); NULL: there is none, or it cannot be looked up now. Borrowed. */
+typedef const struct definition *definition_lookup(void *context, const char *name, int version);
+/* Completes `source`, a definition as its author wrote it: each step that runs a saga gets its version, and becomes the pivot if that saga
+ * has one. What is not well-formed is left to definition_read. Adds a problem for each saga that is not there or that holds entities of its
+ * own, which only the root does. */
+void definition_link(json_t *source, definition_lookup *lookup, void *context, struct problems *problems);
+
+#endif
