@@ -31,6 +31,7 @@ struct options {
     const char *live_key;
     const char *on_conflict;
     const char *labels;
+    const char *parent;
     int version;
     int limit;
     int states;
@@ -52,6 +53,7 @@ static const struct conf_option options[] = {
     {"wait-for", CONF_STRING, offsetof(struct options, wait_for), "30s", "TIME", "how long --wait waits", 0, 0},
     {"state", CONF_STRING, offsetof(struct options, state), NULL, "STATE", "list: SCHEDULED, QUEUED, RUNNING, COMPENSATING, STALLED, COMPLETED, COMPENSATED", 0, 0},
     {"definition", CONF_STRING, offsetof(struct options, definition), NULL, "NAME", "list: only this definition's sagas", 0, 0},
+    {"parent", CONF_STRING, offsetof(struct options, parent), NULL, "ID", "list: the sagas that are steps of this one", 0, 0},
     {"states", CONF_INT, offsetof(struct options, states), "2000000", "N", "verify: looks no further than so many", 1, 100000000},
     {"limit", CONF_INT, offsetof(struct options, limit), "20", "N", "list: how many", 1, 500},
     {"reason", CONF_STRING, offsetof(struct options, reason), NULL, "TEXT", "cancel, pause, resume, retry, resolve, skip: why, for the history", 0, 0},
@@ -468,9 +470,9 @@ static void print_list(const json_t *answer)
 
 static int run_list(const struct options *o)
 {
-    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
+    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
                             o->definition ? "&definition=" : "", o->definition ? o->definition : "", o->labels ? "&label=" : "",
-                            o->labels ? o->labels : "");
+                            o->labels ? o->labels : "", o->parent ? "&parent=" : "", o->parent ? o->parent : "");
     int status = call_and_print(o, "GET", path, NULL, print_list, NULL);
     free(path);
     return status;
@@ -497,7 +499,7 @@ static int run(const struct options *o, const struct conf_result *result)
         return usage("the command wants a saga's id and a name");
     if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
         return usage(wants ? "the command wants one argument" : "the command wants no argument");
-    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
+    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->parent) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
         (two && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
     if (check)

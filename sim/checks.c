@@ -34,7 +34,11 @@ struct known {
     const struct definition *definition;
     int64_t n;   /* its input */
     int e, f;    /* the things that it is about */
-    bool stuck;  /* it is stalled, or waits for a thing that a stuck one holds */
+    bool is_child;
+    struct uuid parent;
+    char parent_step[DEFINITION_NAME_MAX];
+    bool stuck;  /* it is stalled, or waits for a thing that a stuck one holds, or for its child that is stuck */
+    bool asks;   /* that child, now and then */
     int64_t seq; /* of the last row of history */
     int64_t seq_xid;
     bool turned; /* it is on its way back, by an earlier transaction */
@@ -124,6 +128,12 @@ _Noreturn static void violated(int invariant, const struct known *known, int ste
              known && step >= 0 ? step_name(known, step) : "-");
 }
 
+/* A service carries it out; a saga that is a step has effects of its own. */
+static bool acts(const struct known *known, int step)
+{
+    return known->definition->steps[step].kind == STEP_CALLS && !known->definition->steps[step].child;
+}
+
 /* ---- what services do ---- */
 
 static void on_action(struct known *known, int step)
@@ -143,7 +153,7 @@ static void on_action(struct known *known, int step)
     }
     for (size_t i = 0; i < known->definition->steps_n; i++) {
         if (step_set_has(&known->definition->steps[step].after, i) && !known->facts[i].actions && !known->facts[i].touched &&
-            !known->facts[i].skipped && known->definition->steps[i].kind == STEP_CALLS)
+            !known->facts[i].skipped && acts(known, (int)i))
             violated(2, known, step, "an action took effect before that of a step that it waits for");
     }
 }
@@ -220,6 +230,8 @@ static void on_command_row(const struct image *after)
     struct uuid id;
     json_t *headers = json_read(after->cells[O_HEADERS].text, after->cells[O_HEADERS].len, &err);
     const struct known *known = uuid_parse(member(headers, "saga-id"), &id) ? known_of(&id) : NULL;
+    if (strcmp(member(headers, "ce_type"), "saga.command") != 0)
+        known = NULL; /* a child's answer */
     if (known && known->turned && strcmp(member(headers, "saga-kind"), "action") == 0)
         violated(4, known, definition_step(known->definition, member(headers, "saga-step")), "an action is sent on the way back");
     if (known && (known->paused || !known->begun))
@@ -331,6 +343,14 @@ static void check_alone(const struct known *known, const struct image *after)
     }
 }
 
+static void note_parent(struct known *child, const struct image *after)
+{
+    child->is_child = true;
+    child->parent = after->cells[S_PARENT].id;
+    snprintf(child->parent_step, sizeof child->parent_step, "%s", after->cells[S_PARENT_STEP].text);
+    sim_trace("saga %08x: is a step of %08x", uuid_hash(&child->id), uuid_hash(&child->parent));
+}
+
 static void on_saga(const struct image *before, const struct image *after)
 {
     if (!after)
@@ -346,10 +366,12 @@ static void on_saga(const struct image *before, const struct image *after)
         if (strcmp(after->cells[S_STATE].text, "SCHEDULED") != 0 && strcmp(after->cells[S_STATE].text, "QUEUED") != 0)
             note_beginning(known);
         *at = known;
-        seen.sagas_n++;
+        seen.sagas_n += after->cells[S_PARENT].null;
+        if (!after->cells[S_PARENT].null)
+            note_parent(known, after);
         seen.begun++;
     }
-    if (known->ended)
+    if (known->ended && !known->is_child)
         sim_fail("a saga was changed after its end");
     if (!before)
         check_alone(known, after);
@@ -379,7 +401,7 @@ static void check_failures(const struct known *known, const char *entries)
     char text[200];
     for (size_t i = 0; i < known->definition->steps_n; i++) {
         snprintf(text, sizeof text, "\"event\":\"action_failed\",\"step\":\"%s\"", step_name(known, (int)i));
-        if (strstr(entries, text) && !known->facts[i].refused)
+        if (acts(known, (int)i) && strstr(entries, text) && !known->facts[i].refused)
             violated(3, known, (int)i, "an action counts as failed that no service has refused");
     }
 }
@@ -579,12 +601,14 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
     const struct image *image = row_seen(&session, row);
     struct saga *saga = arena_alloc(arena, sizeof *saga);
     *saga = (struct saga){.id = known->id, .definition = known->definition, .cancelled = image->cells[S_CANCELLED].n,
+                          .parent_step = keep(arena, &image->cells[S_PARENT_STEP]), .parent_round = (int)image->cells[S_PARENT_ROUND].n,
                           .paused = image->cells[S_PAUSED].n, .start_ms = image->cells[S_START].n,
                           .created_ms = image->cells[S_CREATED].n, .ended_ms = image->cells[S_ENDED].n,
                           .deadline_ms = image->cells[S_DEADLINE].n, .wake_ms = image->cells[S_WAKE].n};
     saga->input = keep(arena, &image->cells[S_INPUT]);
     saga->input_len = image->cells[S_INPUT].len;
     (void)!saga_state_parse(image->cells[S_STATE].text, &saga->state);
+    (void)!parent_order_parse(keep(arena, &image->cells[S_ORDER]), &saga->order);
     saga->steps = arena_array(arena, known->definition->steps_n, sizeof *saga->steps);
     for (struct row *at = NULL; (at = row_next(&session, T_STEP, &id, at));) {
         const struct image *cells = row_seen(&session, at);
@@ -652,11 +676,36 @@ static void check_answered(const struct wire_message *message)
     arena_free(&arena);
 }
 
+static bool is_command(const struct wire_message *message)
+{
+    struct arena arena = {0};
+    const char *type = wire_header(&arena, message, "ce_type");
+    bool command = type && strcmp(type, "saga.command") == 0;
+    arena_free(&arena);
+    return command;
+}
+
+/* An order whose offset is let go has made its child, or found it. */
+static void check_carried_out(const struct wire_message *message)
+{
+    struct arena arena = {0};
+    struct wire_command command;
+    struct err err;
+    if (!wire_command_read(&arena, message, &command, &err))
+        sim_fail("an order that cannot be read: %s", err.text);
+    struct uuid id = child_id(&command.about.saga_id, command.about.step, 1);
+    if (!known_of(&id))
+        violated(1, known_of(&command.about.saga_id), -1, "an order was let go before its child was in the database");
+    arena_free(&arena);
+}
+
 static void on_done(const char *group, const struct kafka_record *record)
 {
     struct wire_message message;
     kafka_record_message(record, &message);
-    if (strcmp(group, "saga.orchestrator") == 0)
+    if (strcmp(group, "saga.orchestrator") == 0 && is_command(&message))
+        check_carried_out(&message);
+    else if (strcmp(group, "saga.orchestrator") == 0)
         check_folded(&message);
     else
         check_answered(&message);
@@ -701,15 +750,17 @@ static bool in_state(const struct known *known, const char *state)
     return strcmp(state_of(known)->cells[S_STATE].text, state) == 0;
 }
 
-/* Marks the sagas that wait for a thing of one that is stuck. Whether more were found. */
+/* Marks the sagas that wait for a thing of one that is stuck, or for itself. Whether more were found. */
 static bool spread_stuck(struct known *stuck)
 {
     bool more = false;
     for (size_t i = 0; i < SAGA_BUCKETS; i++) {
         for (struct known *other = seen.sagas[i]; other; other = other->next) {
-            if (other->stuck || other->ended || !share(stuck, other) || !in_state(other, "QUEUED"))
+            bool is_parent = stuck->is_child && uuid_equal(&stuck->parent, &other->id);
+            if (other->stuck || other->ended || (!is_parent && (!share(stuck, other) || !in_state(other, "QUEUED"))))
                 continue;
             other->stuck = more = true;
+            other->asks = is_parent;
         }
     }
     return more;
@@ -721,7 +772,7 @@ static void mark_stuck(void)
     bool more = true;
     for (size_t i = 0; i < SAGA_BUCKETS; i++) {
         for (struct known *known = seen.sagas[i]; known; known = known->next)
-            known->stuck = in_state(known, "STALLED");
+            known->stuck = in_state(known, "STALLED"), known->asks = false;
     }
     while (more) {
         more = false;
@@ -735,7 +786,7 @@ static void mark_stuck(void)
 /* It has ended, or it is stuck and nothing of it is under way any more. */
 static bool is_at_rest(const struct known *known)
 {
-    return (known->ended || known->stuck) && state_of(known)->cells[S_WAKE].null;
+    return (known->ended || known->stuck) && (known->asks || state_of(known)->cells[S_WAKE].null);
 }
 
 static bool sagas_at_rest(void)
@@ -766,7 +817,7 @@ bool checks_at_rest(void)
 static void check_completed(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        bool calls = known->definition->steps[i].kind == STEP_CALLS && !known->facts[i].skipped;
+        bool calls = acts(known, (int)i) && !known->facts[i].skipped;
         if (!known->facts[i].touched && (known->facts[i].actions != calls || known->facts[i].compensations))
             violated(2, known, (int)i, "a completed saga has a step that did not take effect exactly once");
     }
@@ -775,7 +826,7 @@ static void check_completed(const struct known *known)
 static void check_compensated(const struct known *known)
 {
     for (size_t i = 0; i < known->definition->steps_n; i++) {
-        if (!known->facts[i].touched && known->definition->steps[i].compensation && known->facts[i].actions != known->facts[i].compensations)
+        if (!known->facts[i].touched && acts(known, (int)i) && known->definition->steps[i].compensation && known->facts[i].actions != known->facts[i].compensations)
             violated(3, known, (int)i, "a compensated saga has left an effect");
     }
 }
@@ -805,6 +856,21 @@ struct tallied checks_tally(void)
     return tallied;
 }
 
+/* What became of a child agrees with what became of its parent. */
+static void check_child(const struct known *child)
+{
+    const struct known *parent = known_of(&child->parent);
+    int step = definition_step(parent->definition, child->parent_step);
+    const struct image *image = state_of(child);
+    bool superseded = strcmp(image->cells[S_ORDER].text, "superseded") == 0;
+    if (parent->facts[step].touched || superseded)
+        return;
+    if (in_state(parent, "COMPENSATED") && !in_state(child, "COMPENSATED"))
+        violated(3, child, -1, "its parent was compensated, and it was not");
+    if (in_state(parent, "COMPLETED") && !in_state(child, "COMPLETED"))
+        violated(2, child, -1, "its parent has completed, and it has not");
+}
+
 void checks_finish(size_t sagas)
 {
     if (seen.sagas_n != sagas)
@@ -816,6 +882,8 @@ void checks_finish(size_t sagas)
     for (size_t i = 0; i < SAGA_BUCKETS; i++) {
         for (const struct known *known = seen.sagas[i]; known; known = known->next) {
             const char *state = state_of(known)->cells[S_STATE].text;
+            if (known->is_child)
+                check_child(known);
             if (strcmp(state, "COMPLETED") == 0)
                 check_completed(known);
             if (strcmp(state, "COMPENSATED") == 0)

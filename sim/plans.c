@@ -57,12 +57,27 @@ static json_t *make_call(const char *name)
     return step;
 }
 
+/* A saga of a plan made before, if there is one that can be a step. */
+static json_t *make_child(const char *name)
+{
+    const struct definition *child = plans_count ? plans[sim_below(plans_count)] : NULL;
+    if (!child || child->entities_n || child->pivot >= 0)
+        return NULL;
+    json_t *step = json_pack("{s:s, s:s, s:i, s:{s:s, s:s, s:s}, s:s}", "name", name, "saga", child->name, "version", 1, "input", "n",
+                             "${input.n}", "e", "${input.e}", "f", "${input.f}", "timeout", sim_chance(0.5) ? "1s" : "20s");
+    if (sim_chance(0.3))
+        add_retry(step, "retry", 1);
+    return step;
+}
+
 /* One of the steps at most waits: a signal is waited for once. */
 static json_t *make_step(size_t i, bool graph, bool pauses, size_t waiter)
 {
     char name[8];
     snprintf(name, sizeof name, "s%zu", i);
-    json_t *step = pauses && sim_chance(i == waiter ? 0.3 : 0.08) ? make_pause(name, i == waiter) : make_call(name);
+    json_t *step = pauses && sim_chance(0.15) ? make_child(name) : NULL;
+    if (!step)
+        step = pauses && sim_chance(i == waiter ? 0.3 : 0.08) ? make_pause(name, i == waiter) : make_call(name);
     if (sim_chance(0.15))
         json_object_set_new(step, "when", json_pack("{s:[{s:[{s:s}, i]}, i]}", "==", "%", "var", "input.n", 2, (int)sim_below(2)));
     if (graph)
@@ -75,10 +90,11 @@ static void set_pivot(json_t *source, size_t n)
 {
     json_t *step = json_array_get(json_object_get(source, "steps"), sim_below(n));
     struct problems problems = {0};
-    if (!json_object_get(step, "service"))
+    if (!json_object_get(step, "service") && !json_object_get(step, "saga"))
         return;
     json_object_set_new(step, "pivot", json_true());
-    if (strcmp(json_string_value(json_object_get(step, "on_timeout")), "compensate") == 0)
+    const char *on_timeout = json_string_value(json_object_get(step, "on_timeout"));
+    if (on_timeout && strcmp(on_timeout, "compensate") == 0)
         json_object_del(step, "on_timeout");
     json_object_del(step, "when");
     struct definition *definition = definition_read(source, &problems);
@@ -132,9 +148,9 @@ static struct definition *make_plan(size_t number, size_t steps_n)
 
 void plans_make(size_t steps)
 {
-    plans_count = 1 + sim_below(PLANS_MAX);
-    for (size_t i = 0; i < plans_count; i++)
-        plans[i] = make_plan(i, steps);
+    size_t n = 1 + sim_below(PLANS_MAX);
+    for (plans_count = 0; plans_count < n; plans_count++)
+        plans[plans_count] = make_plan(plans_count, steps);
 }
 
 bool plan_wants(const struct definition *definition, int step, int64_t n)

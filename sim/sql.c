@@ -849,7 +849,7 @@ const struct model sim_models[] = {
     {"step_update", 0x51c221cc, step_update},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
-    {"saga_generations", 0x0, saga_generations},
+    {"saga_generations", 0xa9af178e, saga_generations},
     {"entity_lock", 0x62085175, entity_lock},
     {"entity_heads", 0x91876779, entity_heads},
     {"entity_claim", 0x3e1cfbec, entity_claim},
