@@ -41,6 +41,7 @@ static void check_good(const char *text, size_t len)
     ck_assert_msg(definition != NULL, "%s %s in %.*s", problems.items[0].pointer, problems.items[0].detail, (int)len, text);
     ck_assert(verify(definition, &(struct verify_bounds){STATES_MAX, SIZE_MAX}, &v));
     ck_assert_msg(v.complete && !v.violation, "%s: %s", definition->name, v.violation ? v.violation : "not complete");
+    ck_assert_msg(v.completed > 0, "%s never completes", definition->name);
     verify_free(&v);
     definition_free(definition);
 }

@@ -15,7 +15,7 @@ static void simplify_step(json_t *step, size_t index)
     snprintf(path, sizeof path, "input.w%zu", index);
     if (when && !logic_is_constant(when))
         json_object_set_new(step, "when", json_pack("{s:s}", "var", path));
-    if (!json_object_get(step, "service"))
+    if (!json_object_get(step, "service") && !json_object_get(step, "saga"))
         return;
     json_object_del(step, "input");
     json_object_del(step, "on_timeout"); /* with one attempt silence means the same, whatever it says */
