@@ -15,25 +15,29 @@ function summary(saga, now) {
     saga.start_at && ["To begin", when(saga.start_at)],
     [saga.ended_at ? "Took" : "Age", duration(Math.max(0, end - Date.parse(saga.created_at)))],
     saga.deadline_at && !saga.ended_at && ["Deadline", when(saga.deadline_at)],
+    saga.parent && ["Step of", h("a", { href: `/sagas/${saga.parent.saga}`, class: "id" }, saga.parent.saga)],
+    saga.key && ["Key", saga.key],
+    Object.keys(saga.labels).length && ["Labels", Object.entries(saga.labels).map(([name, value]) => `${name}:${value}`).join(", ")],
     ["Trace", h("span", { class: "id" }, saga.trace_id)],
     saga.idempotency_key && ["Idempotency key", saga.idempotency_key],
   ].filter(Boolean);
   return h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-function whatItDoes(step, definition) {
+function whatItDoes(step, definition, saga) {
+  if (definition?.saga) return ["runs ", h("a", { href: `/sagas?parent=${saga.id}` }, `a saga of ${definition.saga}`), `, version ${definition.version}`];
   if (definition?.wait) return `waits for the signal ${definition.wait}, at most ${definition.timeout}`;
   if (definition?.delay) return `lets ${definition.delay} pass`;
   return `${step.service}: ${definition?.action ?? ""}, ${definition?.compensation ? `undone by ${definition.compensation}` : "nothing to undo"}`;
 }
 
-function stepBox(step, definition, waitsFor, acts) {
+function stepBox(saga, step, definition, waitsFor, acts) {
   const again = step.attempt > 1 ? `, attempt ${step.attempt}` : "";
   return h("li", { class: `step ${stateTone(step.state)}` },
     h("strong", {}, step.name),
     h("span", {}, stateMark(step.state), again),
     definition?.pivot && h("small", {}, "the pivot: behind it there is no way back"),
-    h("small", {}, whatItDoes(step, definition)),
+    h("small", {}, whatItDoes(step, definition, saga)),
     waitsFor && h("small", {}, `after ${waitsFor}`),
     step.error && h("small", { class: "why" }, `${step.error.code}: ${step.error.message ?? ""}`),
     acts);
@@ -65,7 +69,7 @@ function graph(saga, definition, signal) {
   const of = new Map((definition?.steps ?? []).map((step) => [step.name, step])), steps = new Map(saga.steps.map((step) => [step.name, step]));
   const { all, before } = stages(definition?.steps ?? saga.steps);
   return h("ol", { class: "graph" }, all.map((names, i) => h("li", {}, h("ol", { class: "stage" },
-    names.map((name) => stepBox(steps.get(name), of.get(name), waitText(before.get(name), all[i - 1]),
+    names.map((name) => stepBox(saga, steps.get(name), of.get(name), waitText(before.get(name), all[i - 1]),
       of.get(name) && stepActs(saga, steps.get(name), of.get(name), signal)))))));
 }
 

@@ -5,7 +5,7 @@ import { follow } from "./live.js";
 import { duration, SAGA_STATES, stateMark, stateNote, stateWord, when } from "./words.js";
 
 const REFRESH_MS = 2000;
-const FILTERS = ["state", "definition", "from", "to", "before", "limit"];
+const FILTERS = ["state", "definition", "label", "parent", "from", "to", "before", "limit"];
 const TIMES = ["from", "to"];
 
 // A field for times knows the reader's own; the address has it in UTC.
@@ -31,6 +31,7 @@ function filters(query, definitions, changed) {
       SAGA_STATES.map((state) => option("state", state, stateWord(state))))),
     h("label", {}, "Definition", h("select", { name: "definition" }, option("definition", "", "any"),
       definitions.map(({ name }) => option("definition", name, name)))),
+    h("label", {}, "Label", h("input", { name: "label", placeholder: "name:value", spellcheck: "false", value: query.get("label") ?? "" })),
     TIMES.map((name) => h("label", {}, `Started ${name === "from" ? "from" : "before"}`,
       h("input", { type: "datetime-local", name, min: "2000-01-01T00:00", value: toField(query.get(name)) }))));
   // A year that is being typed is not one yet.
