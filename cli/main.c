@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/conf.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -355,9 +356,12 @@ static void print_entity(const json_t *answer)
 
 static int run_entity(const struct options *o, const char *key)
 {
-    char *path = mem_printf("/v1/entities/%s", key);
-    int status = call_and_print(o, "GET", path, NULL, print_entity, NULL);
-    free(path);
+    struct buf path = buf_new(4096);
+    buf_str(&path, "/v1/entities/");
+    for (; *key; key++)
+        buf_printf(&path, isalnum((unsigned char)*key) ? "%c" : "%%%02X", (unsigned char)*key);
+    int status = call_and_print(o, "GET", buf_text(&path), NULL, print_entity, NULL);
+    buf_free(&path);
     return status;
 }
 
@@ -494,12 +498,12 @@ static int run(const struct options *o, const struct conf_result *result)
     bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
     bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
     bool check = strcmp(command, "verify") == 0, path = check || strcmp(command, "apply") == 0;
-    bool signal = strcmp(command, "signal") == 0, two = act || signal;
+    bool signal = strcmp(command, "signal") == 0, two = act || signal, entity = strcmp(command, "entity") == 0;
     if (two && result->args_n != 2)
         return usage("the command wants a saga's id and a name");
     if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
         return usage(wants ? "the command wants one argument" : "the command wants no argument");
-    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->parent) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !is_plain(argument)) ||
+    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->parent) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !entity && !is_plain(argument)) ||
         (two && !is_plain(result->args[1])))
         return usage("an argument has characters that names and ids do not have");
     if (check)
@@ -518,7 +522,7 @@ static int run(const struct options *o, const struct conf_result *result)
         return run_get(o, argument);
     if (strcmp(command, "history") == 0)
         return run_history(o, argument);
-    if (strcmp(command, "entity") == 0)
+    if (entity)
         return run_entity(o, argument);
     if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
         return run_hold(o, command, argument);

@@ -29,6 +29,7 @@ function tiles(overview) {
   return [
     h("dl", { class: "tiles", "aria-label": "Now" },
       ["RUNNING", "COMPENSATING", "STALLED"].map((state) => tile(stateMark(state), count(live[state]), link(state))),
+      ["QUEUED", "SCHEDULED"].filter((state) => live[state]).map((state) => tile(stateMark(state), count(live[state]), link(state))),
       tile("Outbox", [count(outbox.rows), outbox.rows > 0 && h("small", {}, ` oldest ${duration(outbox.oldest_ms)}`)])),
     h("h2", {}, "The last hour"),
     h("dl", { class: "tiles", "aria-label": "The last hour" },

@@ -27,7 +27,7 @@ static const struct route routes[] = {
     {"POST", "/v1/sagas/{}/steps/{}/retry", false, acts_retry},
     {"POST", "/v1/sagas/{}/steps/{}/resolve", false, acts_resolve},
     {"POST", "/v1/sagas/{}/steps/{}/skip", false, acts_skip},
-    {"GET", "/v1/entities/{}", true, entities_get},
+    {"GET", "/v1/entities/{*}", true, entities_get},
     {"GET", "/v1/overview", true, overview_get},
     {"GET", "/v1/services", true, services_list},
     {"GET", "/", false, dashboard_page},
@@ -39,14 +39,14 @@ static const struct route routes[] = {
     {"GET", "/metrics", false, health_metrics},
 };
 
-/* Matches a path against a pattern with at most two {}; fills the call's parameters. */
+/* Matches a path against a pattern with at most two {}, or with a {*} at its end that takes the rest; fills the call's parameters. */
 static bool matches(const char *pattern, const char *path, struct call *call)
 {
     char *parameter = call->parameter;
     size_t size = sizeof call->parameter;
     while (*pattern && *path) {
         if (pattern[0] == '{') {
-            size_t len = strcspn(path, "/");
+            size_t len = pattern[1] == '*' ? strlen(path) : strcspn(path, "/");
             if (!len || len >= size)
                 return false;
             memcpy(parameter, path, len);
@@ -54,7 +54,7 @@ static bool matches(const char *pattern, const char *path, struct call *call)
             parameter = call->second;
             size = sizeof call->second;
             path += len;
-            pattern += 2;
+            pattern = strchr(pattern, '}') + 1;
         } else if (*pattern++ != *path++) {
             return false;
         }

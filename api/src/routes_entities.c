@@ -1,4 +1,5 @@
 /* Who holds an entity key, and who waits for it. */
+#include "base/text.h"
 #include "call.h"
 
 #define ANSWER_MAX (1024u * 1024)
@@ -18,6 +19,10 @@ void entities_get(struct call *call)
     struct store_claim *claims;
     size_t n;
     struct err err;
+    if (!text_is_utf8(call->parameter)) {
+        call_problem(call, 400, "invalid-key", "The path has no valid key", "expected UTF-8", NULL);
+        return;
+    }
     if (!store_get_queue(call->reader->pg, &call->arena, call->parameter, QUEUE_SHOWN, &claims, &n, &err)) {
         call_database_problem(call, &err);
         return;

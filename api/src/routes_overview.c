@@ -81,8 +81,9 @@ static void write_attention(struct call *call, const struct overview *o, struct 
 
 static void write_live(const struct overview *o, struct buf *body)
 {
-    buf_printf(body, ",\"live\":{\"RUNNING\":%" PRId64 ",\"COMPENSATING\":%" PRId64 ",\"STALLED\":%" PRId64 "}",
-               o->gauges.running, o->gauges.compensating, o->gauges.stalled);
+    buf_printf(body, ",\"live\":{\"RUNNING\":%" PRId64 ",\"COMPENSATING\":%" PRId64 ",\"STALLED\":%" PRId64 ",\"QUEUED\":%" PRId64
+               ",\"SCHEDULED\":%" PRId64 "},\"paused\":%" PRId64,
+               o->gauges.running, o->gauges.compensating, o->gauges.stalled, o->gauges.queued, o->gauges.scheduled, o->gauges.paused);
     buf_printf(body, ",\"outbox\":{\"rows\":%" PRId64 ",\"oldest_ms\":%" PRId64 "}", o->gauges.outbox_rows, o->gauges.outbox_oldest_ms);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "call.h"
 #include "wire/wire.h"
 
@@ -270,6 +271,7 @@ static bool read_labels(struct call *call, const char **out)
 static bool read_filter(struct call *call, struct store_filter *filter, int64_t *limit)
 {
     enum saga_state known;
+    const char *definition = http_query(call->request, "definition"), *label = http_query(call->request, "label");
     const char *cursor = http_query(call->request, "before");
     const char *of = http_query(call->request, "parent");
     struct uuid *before = arena_alloc(&call->arena, sizeof *before), *parent = arena_alloc(&call->arena, sizeof *parent);
@@ -280,6 +282,10 @@ static bool read_filter(struct call *call, struct store_filter *filter, int64_t 
     *limit = LIST_DEFAULT;
     if (filter->state && !saga_state_parse(filter->state, &known))
         return call_bad_parameter(call, "state", "expected SCHEDULED, QUEUED, RUNNING, COMPENSATING, STALLED, COMPLETED or COMPENSATED");
+    if ((definition && !text_is_utf8(definition)) || (label && !text_is_utf8(label)))
+        return call_bad_parameter(call, definition ? "definition" : "label", "expected UTF-8");
+    if (of && label)
+        return call_bad_parameter(call, "parent", "it cannot be asked for together with label");
     if (of && !uuid_parse(of, parent))
         return call_bad_parameter(call, "parent", "expected a saga's id");
     if (cursor && !uuid_parse(cursor, before))

@@ -422,6 +422,62 @@ START_TEST(bad_replies_go_to_the_dead_letters_and_the_rest_goes_on)
 }
 END_TEST
 
+/* To the orchestrator, into the partition of `key`: a parent's command with `action`, or a reply when that is NULL. */
+static void send_keyed(struct kafka_producer *to, const struct uuid *key, const struct uuid *saga_id, const char *step, const char *action,
+                       const char *value)
+{
+    char topic[WIRE_TOPIC_MAX], saga[UUID_TEXT_MAX], partition[UUID_TEXT_MAX], command[UUID_TEXT_MAX];
+    struct uuid id = uuid_v7();
+    const char *headers[][2] = {{"ce_type", action ? "saga.command" : "saga.reply"}, {"ce_id", uuid_format(&id, command)},
+                                {"saga-protocol", WIRE_PROTOCOL}, {"saga-namespace", "default"}, {"saga-id", uuid_format(saga_id, saga)},
+                                {"saga-step", step}, {"saga-kind", action && strcmp(action, "undo") == 0 ? "compensation" : "action"},
+                                {"saga-action", action ? action : ""}, {"saga-round", "1"}, {"saga-attempt", "1"}};
+    uuid_format(key, partition);
+    struct wire_message message = {.topic = wire_topic(name, "reply", topic), .key = partition, .key_len = strlen(partition),
+                                   .value = value, .value_len = strlen(value)};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
+    kafka_send(to, &message, NULL);
+}
+
+/* As a parent would send it; the parent itself is not there. */
+static void send_order(struct kafka_producer *to, const struct uuid *parent, const char *action, const char *value)
+{
+    send_keyed(to, parent, parent, "s", action, value);
+}
+
+/* What a child is told in one batch, in an order that no parent would choose, stops nobody. */
+START_TEST(a_child_is_made_before_whatever_else_is_there_for_it)
+{
+    static const char order[] = "{\"definition\":\"d\",\"version\":1,\"input\":{\"a\":[\"silent\",\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}}";
+    open_world();
+    struct uuid parent = uuid_v7(), other = uuid_v7(), child = child_id(&parent, "s", 1), undone = child_id(&other, "s", 1);
+    char undo[1000];
+    engine_stop(engine);
+    engine_free(engine);
+    struct kafka_producer *raw = kafka_producer_new(servers_kafka_brokers(), "raw", ignore_report, NULL, &err);
+    send_keyed(raw, &parent, &child, "a", NULL, "{\"outcome\":\"succeeded\",\"output\":1}"); /* before anybody asked */
+    send_order(raw, &parent, "start", order);
+    snprintf(undo, sizeof undo, "{\"input\":%s,\"output\":null}", order);
+    send_order(raw, &other, "undo", undo);
+    send_order(raw, &other, "start", order); /* comes late */
+    send_order(raw, &other, "start", "{\"definition\":\"none\",\"version\":1,\"input\":{}}");
+    send_order(raw, &other, "dance", order);
+    kafka_push(raw, 1000);
+    start_engine();
+    await_ready();
+    struct engine_health health = {0};
+    for (int64_t deadline = clock_mono_ms() + 20000; health.replies < 6 && clock_mono_ms() < deadline; usleep(5000))
+        engine_health(engine, &health);
+    ck_assert_str_eq(await_end(&child).state, "COMPLETED");
+    struct store_saga_view view = await_end(&undone);
+    ck_assert_str_eq(view.state, "COMPENSATED");
+    ck_assert_str_eq(view.parent_step, "s");
+    kafka_producer_free(raw);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_stopped_engine_goes_on_where_it_was)
 {
     enum { N = 100 };
@@ -643,6 +699,7 @@ static const TTest **const tests[] = {
     &keys_and_definitions_are_answered,
     &bad_replies_go_to_the_dead_letters_and_the_rest_goes_on,
     &starts_wait_while_replies_do,
+    &a_child_is_made_before_whatever_else_is_there_for_it,
     &a_stopped_engine_goes_on_where_it_was,
     &one_trace_goes_through_all_commands,
     &branches_run_beside_each_other,

@@ -482,8 +482,35 @@ START_TEST(processes_say_that_they_live)
 }
 END_TEST
 
+START_TEST(a_saga_that_is_in_its_queues_already_is_not_behind_itself)
+{
+    const char *keys[] = {"order:7", "account:8"};
+    struct arena scratch = {0};
+    open_store();
+    struct store_ask first = {.saga_id = uuid_v7(), .keys = keys, .keys_n = 2, .joins = true};
+    OK(store_take_entities(pg, &scratch, &first, 1, &err));
+    OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
+    ck_assert(first.has && first.joined);
+    struct store_ask asks[] = {{.saga_id = first.saga_id, .keys = keys, .keys_n = 2, .joins = true},
+                               {.saga_id = uuid_v7(), .keys = keys, .keys_n = 1, .joins = true},
+                               {.saga_id = uuid_v7(), .keys = keys + 1, .keys_n = 1, .joins = true, .only_if_free = true}};
+    OK(store_take_entities(pg, &scratch, asks, 3, &err));
+    OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
+    ck_assert(asks[0].has && !asks[0].joined);
+    ck_assert(!asks[1].has && asks[1].joined);
+    ck_assert(!asks[2].has && !asks[2].joined);
+    asks[1].joins = false;
+    OK(store_take_entities(pg, &scratch, asks + 1, 1, &err));
+    OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
+    ck_assert(!asks[1].has);
+    arena_free(&scratch);
+    close_store();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &definitions_have_versions,
+    &a_saga_that_is_in_its_queues_already_is_not_behind_itself,
     &a_saga_survives_the_way_to_the_database_and_back,
     &a_batch_writes_many_sagas_at_once_and_scans_no_table,
     &due_sagas_are_found_in_order,

@@ -647,6 +647,8 @@ START_TEST(a_scheduled_saga_asks_for_its_entities_when_its_time_has_come)
     ck_assert(machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
     tell(&w, EVENT_TIMER, false);
     ck_assert_int_eq(w.saga.state, SAGA_QUEUED);
+    w.now_ms -= 500; /* the clock of another process */
+    ck_assert(machine_wants_entities(&w.saga, EVENT_TIMER, w.now_ms));
     tell(&w, EVENT_TIMER, true);
     ck_assert_int_eq(w.saga.state, SAGA_RUNNING);
     world_close(&w);
@@ -662,6 +664,7 @@ START_TEST(entity_keys_are_texts_made_of_the_input)
         {"[\"${input.n}\"]", "{\"n\":1}", "1 "},
         {"[\"${input.n}\"]", "{\"n\":\"x\"}", "x "},
         {"[\"b:${input.n}\",\"a:${input.n}\",\"b:1\"]", "{\"n\":1}", "b:1 a:1 "}, /* each once */
+        {"[{\"key\":\"k\",\"mode\":\"observe\"},\"k\"]", "{}", "k "}, /* held */
         {"[{\"key\":\"k\",\"mode\":\"observe\"},{\"key\":\"l\",\"mode\":\"hold\"}]", "{}", "(k) l "},
         {"[\"${input.n}\"]", "{\"n\":1.5}", NULL},
         {"[\"${input.n}\"]", "{\"n\":\"\"}", NULL},

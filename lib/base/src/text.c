@@ -48,3 +48,9 @@ size_t text_utf8_prefix(const void *data, size_t len)
     }
     return i;
 }
+
+bool text_is_utf8(const char *text)
+{
+    size_t len = strlen(text);
+    return text_utf8_prefix(text, len) == len;
+}

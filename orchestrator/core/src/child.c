@@ -40,12 +40,16 @@ const char *child_output_fault(struct move *m)
 /* Of a saga that failed: what went wrong first, by the order of its steps. */
 static const char *error_of(const struct move *m)
 {
+    if (m->event->type == EVENT_START && m->event->error)
+        return m->event->error;
     for (size_t k = 0; k < m->saga->definition->steps_n; k++) {
         const char *error = m->saga->steps[m->saga->definition->order[k]].error;
         if (error)
             return error;
     }
-    return error_json(m->effects->arena, m->saga->cancelled ? "cancelled" : "compensated", "the saga was undone");
+    if (m->saga->deadline_ms && m->saga->deadline_ms <= m->now_ms)
+        return error_json(m->effects->arena, "deadline_passed", "the saga did not end before its deadline");
+    return error_json(m->effects->arena, m->saga->cancelled ? "cancelled" : "compensated", "the saga was undone: its history tells why");
 }
 
 static bool has_passed_pivot(const struct saga *saga)

@@ -184,7 +184,7 @@ static void read_values(struct reader *r, json_t *step, size_t index)
         names[i] = step_set_has(&definition->steps[index].ancestors, i) ? definition->steps[i].name : "";
     json_t *source = json_object_get(step, "input");
     if (definition->steps[index].child) {
-        source = json_pack("{s:s, s:i, s:O?}", "definition", definition->steps[index].child, "version",
+        source = json_pack("{s:s, s:i, s:O*}", "definition", definition->steps[index].child, "version",
                            definition->steps[index].child_version, "input", source);
         if (!json_object_get(source, "input"))
             json_object_set_new(source, "input", json_object());

@@ -39,16 +39,16 @@ static bool expand(struct saga *saga, struct arena *arena, size_t entity, const 
     return err_set(err, ERR_REFUSED, "entity %zu: %s", entity, ok ? "a key is a text of 1 to 200 bytes, or a whole number" : inner.text);
 }
 
-static bool has(const struct entity *entities, size_t n, const struct entity *entity)
+static struct entity *find(struct entity *entities, size_t n, const struct entity *entity)
 {
     for (size_t i = 0; i < n; i++) {
         if (strcmp(entities[i].key, entity->key) == 0)
-            return true;
+            return &entities[i];
     }
-    return false;
+    return NULL;
 }
 
-/* Of a key that is held and observed the first counts. */
+/* A key that is both held and observed is held. */
 bool entities_of(struct saga *saga, struct arena *arena, struct entity *out, size_t *n, struct err *err)
 {
     *n = 0;
@@ -56,7 +56,10 @@ bool entities_of(struct saga *saga, struct arena *arena, struct entity *out, siz
         struct entity entity = {.observes = saga->definition->entities[i].observes};
         if (!expand(saga, arena, i, &entity.key, err))
             return false;
-        if (!has(out, *n, &entity))
+        struct entity *known = find(out, *n, &entity);
+        if (known)
+            known->observes = known->observes && entity.observes;
+        else
             out[(*n)++] = entity;
     }
     return true;

@@ -2,12 +2,14 @@
 
 #include "core/entity.h"
 
+#define VERSION_MAX 1000000000
+
 static void link_step(json_t *step, const char *at, definition_lookup *lookup, void *context, struct problems *problems)
 {
     char pointer[POINTER_MAX];
     const char *name = json_string_value(json_object_get(step, "saga"));
     const json_t *version = json_object_get(step, "version");
-    if (!name || (version && json_integer_value(version) < 1))
+    if (!name || (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > VERSION_MAX)))
         return;
     const struct definition *child = lookup(context, name, (int)json_integer_value(version));
     pointer_member(at, version ? "version" : "saga", pointer);
@@ -29,6 +31,9 @@ void definition_link(json_t *source, definition_lookup *lookup, void *context, s
     json_t *step;
     size_t i;
     char at[POINTER_MAX];
-    json_array_foreach(json_object_get(source, "steps"), i, step)
+    json_array_foreach(json_object_get(source, "steps"), i, step) {
+        if (i == DEFINITION_STEPS_MAX)
+            return;
         link_step(step, pointer_index("/steps", i, at), lookup, context, problems);
+    }
 }

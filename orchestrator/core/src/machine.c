@@ -123,6 +123,12 @@ static void apply_deadline(struct move *m)
         record(m, "deadline_passed", -1, 0, detail);
 }
 
+/* A saga that waits for entities has been through this already, by whichever clock. */
+static bool its_time_has_come(const struct saga *saga, int64_t now_ms)
+{
+    return saga->state == SAGA_QUEUED || saga->start_ms <= now_ms;
+}
+
 /* Whoever lets them go wakes it. That it has been looked at is written down: it is due as long as it does not say otherwise. */
 static void wait_for_entities(struct move *m)
 {
@@ -153,7 +159,7 @@ static void apply_timer(struct move *m)
     if (m->saga->paused)
         return;
     if (saga_waits(m->saga->state)) {
-        if (m->saga->start_ms <= m->now_ms)
+        if (its_time_has_come(m->saga, m->now_ms))
             begin(m);
         return;
     }
@@ -254,8 +260,8 @@ static void apply_skip(struct move *m)
 static void apply_start(struct move *m)
 {
     m->saga->created_ms = m->now_ms;
-    if (m->saga->order == ORDER_UNDO) { /* its parent has turned back before it was begun */
-        turn(m, NULL);
+    if (m->saga->order == ORDER_UNDO || m->event->error) { /* its parent has turned back before it was begun, or it comes too late */
+        turn(m, m->event->error);
         advance(m);
     } else if (m->saga->start_ms > m->now_ms)
         set_saga(m, SAGA_SCHEDULED, "saga_scheduled", NULL);
@@ -418,7 +424,7 @@ int machine_signalled(const struct saga *saga, const char *signal)
 bool machine_wants_entities(const struct saga *saga, enum event_type type, int64_t now_ms)
 {
     bool may_begin = type == EVENT_START || (type == EVENT_TIMER && saga_waits(saga->state) && !saga->paused);
-    return may_begin && saga->start_ms <= now_ms && definition_holds(saga->definition);
+    return may_begin && its_time_has_come(saga, now_ms) && definition_holds(saga->definition);
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)

@@ -235,9 +235,11 @@ static bool make_children(struct applier *applier, struct happening **sorted, si
     for (size_t i = 0, at = 0; i < n; i++) {
         while (!uuid_equal(&sagas->ids[at], &sorted[i]->saga_id))
             at++;
+        if (sagas->of[at] && child_is_outdated(sagas->of[at], sorted[i]))
+            return err_set_code(err, ERR_RETRY, STORE_STALE, "another generation of the child has taken its place");
         if (sagas->of[at] || !sorted[i]->order)
             continue;
-        sagas->of[at] = child_new(applier, &sagas->ids[at], sorted[i]->order, err);
+        sagas->of[at] = child_new(applier, &sagas->ids[at], sorted[i]->order, err); /* by the first order, as first_order() has it */
         if (!sagas->of[at])
             return false;
         sagas->fresh[at] = true;
@@ -345,19 +347,25 @@ static void apply_unreleased(struct saga *saga, const struct unreleased *all, in
     }
 }
 
+/* The order that makes a child comes before whatever else is there for it, and is carried out by its start. */
+static const struct happening *first_order(struct happening **sorted, size_t first, size_t end)
+{
+    while (first < end && !sorted[first]->order)
+        first++;
+    return first < end ? sorted[first] : NULL;
+}
+
 /* Folds the happenings [first, end) of one saga into one change. */
 static void fold(struct applier *applier, struct happening **sorted, size_t first, size_t end, struct saga *saga, bool fresh,
                  const struct unreleased *unreleased, bool has_entities, int64_t now_ms, struct effects *effects)
 {
     *effects = (struct effects){.arena = &applier->arena, .new_id = uuid_v7};
+    const struct happening *maker = fresh ? first_order(sorted, first, end) : NULL;
+    if (maker)
+        machine_apply(saga, &(struct event){.type = EVENT_START, .error = child_lateness(maker->order, now_ms)}, now_ms, effects);
     for (size_t i = first; i < end; i++) {
-        if (!resolve(sorted[i], saga))
+        if (!resolve(sorted[i], saga) || sorted[i] == maker)
             continue;
-        if (fresh && sorted[i]->order) { /* the order that makes it is carried out by its start */
-            machine_apply(saga, &(struct event){.type = EVENT_START}, now_ms, effects);
-            fresh = false;
-            continue;
-        }
         if (sorted[i]->event.type == EVENT_TIMER)
             apply_unreleased(saga, unreleased, now_ms, effects);
         struct event event = sorted[i]->event;
@@ -388,8 +396,12 @@ static bool take_turns(struct applier *applier, struct happening **sorted, size_
     for (size_t first = 0, end, at = 0; first < n; first = end, at++) {
         end = end_of_saga(sorted, first, n);
         turns[at] = (struct turn){.saga = sagas->of[at]};
-        for (size_t i = first; i < end && turns[at].saga; i++)
+        bool paused = false; /* then it will not begin */
+        for (size_t i = first; i < end && turns[at].saga; i++) {
+            paused = paused || sorted[i]->event.type == EVENT_PAUSE;
             turns[at].wants = turns[at].wants || machine_wants_entities(turns[at].saga, sorted[i]->event.type, now_ms);
+        }
+        turns[at].wants = turns[at].wants && !paused;
     }
     return entities_take(applier, turns, sagas->n, begun, err);
 }
@@ -460,6 +472,8 @@ static bool apply_until_current(struct applier *applier, struct happening *happe
     for (size_t i = 0; i < n; i++)
         happenings[i].unsure = false;
     for (int tries = 1;; tries++) {
+        if (!children_find(applier, happenings, n, err))
+            return false;
         if (get_and_apply(applier, happenings, n, err))
             return true;
         if (!store_is_stale(err) || tries == STALE_TRIES)
@@ -493,5 +507,5 @@ static bool apply_unsure(struct applier *applier, struct happening *happenings, 
 
 bool apply_happenings(struct applier *applier, struct happening *happenings, size_t n, struct err *err)
 {
-    return children_find(applier, happenings, n, err) && apply_until_current(applier, happenings, n, err) && apply_unsure(applier, happenings, n, err);
+    return apply_until_current(applier, happenings, n, err) && apply_unsure(applier, happenings, n, err);
 }

@@ -11,6 +11,7 @@ struct happening {
     struct event event;    /* step is resolved from step_name when there is one */
     const char *step_name; /* NULL for events of the saga as a whole */
     const char *signal;    /* resolved to its step; NULL: none */
+    int generation;                  /* of the child that the order is for */
     const struct child_order *order; /* of EVENT_ORDER: makes the saga if it is not there; else NULL */
     const char *refusal;   /* out: why it was not applied; static. NULL: it was */
     bool found;            /* out: the saga is there */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "core/entity.h"
 
 /* ---- what comes ---- */
 
@@ -12,7 +13,7 @@ static bool read_value(struct arena *arena, const json_t *value, struct child_or
     const json_t *what = order->kind == KIND_COMPENSATION ? json_object_get(value, "input") : value;
     const char *definition = json_string_value(json_object_get(what, "definition"));
     const json_t *version = json_object_get(what, "version"), *input = json_object_get(what, "input");
-    if (!definition || !json_is_integer(version) || json_integer_value(version) < 0 || json_integer_value(version) > 1000000000 || !input)
+    if (!definition || !json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000 || !input)
         return err_set(err, ERR_REFUSED, "the value does not say which saga is meant");
     struct buf text = buf_new(VALUE_MAX_BYTES);
     json_write(&text, input);
@@ -33,12 +34,17 @@ bool child_read(struct arena *arena, const struct wire_message *message, struct 
     struct child_order *order = arena_alloc(arena, sizeof *order);
     *order = (struct child_order){.parent_id = command.about.saga_id, .step = command.about.step, .round = command.about.round,
                                   .traceparent = command.traceparent && wire_traceparent_valid(command.traceparent) ? command.traceparent : NULL};
+    order->deadline_ms = command.deadline_ms;
     if (!command_kind_parse(command.about.kind, &order->kind) || order->kind == KIND_PROBE)
         return err_set(err, ERR_REFUSED, "a saga is started or undone, not probed");
+    if (strcmp(command.action, order->kind == KIND_ACTION ? "start" : "undo") != 0)
+        return err_set(err, ERR_REFUSED, "header saga-action is neither start nor undo, as the kind would have it");
+    if (strcmp(command.about.namespace_, STORE_NAMESPACE) != 0)
+        return err_set(err, ERR_REFUSED, "header saga-namespace names another");
     json_t *value = json_read(command.value, command.value_len, err); /* was checked when the command was read */
     bool ok = value && read_value(arena, value, order, err);
     json_decref(value);
-    *out = (struct happening){.saga_id = child_id(&order->parent_id, order->step, 1), .order = order};
+    *out = (struct happening){.saga_id = child_id(&order->parent_id, order->step, 1), .order = order, .generation = 1};
     out->event = (struct event){.type = EVENT_ORDER, .kind = order->kind, .round = order->round, .attempt = command.about.attempt};
     return ok;
 }
@@ -59,6 +65,7 @@ static bool find_generation(struct applier *applier, struct happening *happening
     for (int generation = 1; generation <= order->round; generation++) {
         struct store_generation found;
         happening->saga_id = child_id(&order->parent_id, order->step, generation);
+        happening->generation = generation;
         if (!store_find_generations(applier->pg, &happening->saga_id, 1, &found, err))
             return false;
         bool again = order->kind == KIND_ACTION && found.found && found.state == SAGA_COMPENSATED && found.order == ORDER_START &&
@@ -83,13 +90,29 @@ bool children_find(struct applier *applier, struct happening *happenings, size_t
     return true;
 }
 
+bool child_is_outdated(const struct saga *saga, const struct happening *happening)
+{
+    return happening->order && saga->order == ORDER_SUPERSEDED && happening->generation < happening->order->round;
+}
+
 /* ---- what becomes of it ---- */
+
+const char *child_lateness(const struct child_order *order, int64_t now_ms)
+{
+    if (order->kind != KIND_ACTION || !order->deadline_ms || order->deadline_ms >= now_ms)
+        return NULL;
+    return "{\"code\":\"deadline_passed\",\"message\":\"the command came after the saga's deadline\"}";
+}
 
 struct saga *child_new(struct applier *applier, const struct uuid *id, const struct child_order *order, struct err *err)
 {
     const struct definition *definition = catalog_get(applier->catalog, applier->pg, order->definition, order->version, err);
     if (!definition)
         return NULL;
+    if (definition_holds(definition)) {
+        err_set(err, ERR_REFUSED, "a saga that holds entities is no step");
+        return NULL;
+    }
     struct saga *saga = arena_alloc(&applier->arena, sizeof *saga);
     *saga = (struct saga){.id = *id,
                           .definition = definition,

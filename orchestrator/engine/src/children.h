@@ -17,6 +17,7 @@ struct child_order {
     int version; /* 0: the latest */
     const char *input;
     size_t input_len;
+    int64_t deadline_ms;     /* not to be begun behind it; 0: whenever */
     const char *traceparent; /* or NULL */
 };
 
@@ -24,6 +25,10 @@ struct child_order {
 MUST_CHECK bool child_read(struct arena *arena, const struct wire_message *message, struct happening *out, struct err *err);
 /* After an operator's retry another generation may be meant: finds it, and supersedes the one that failed. */
 MUST_CHECK bool children_find(struct applier *applier, struct happening *happenings, size_t n, struct err *err);
+/* The order was meant for another generation by now. */
+bool child_is_outdated(const struct saga *saga, const struct happening *happening);
+/* Why a start comes too late, as a JSON error; NULL: it does not. Static. */
+const char *child_lateness(const struct child_order *order, int64_t now_ms);
 /* The child as it is before its EVENT_START, in the applier's arena. NULL with ERR_REFUSED when there is no such definition. */
 struct saga *child_new(struct applier *applier, const struct uuid *id, const struct child_order *order, struct err *err);
 /* The answer to its parent, or NULL. */

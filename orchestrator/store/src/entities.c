@@ -97,18 +97,25 @@ static bool joined_before(const struct asking *all, size_t ask, const char *key)
     return false;
 }
 
+/* Nobody holds it, or the saga itself does already. */
+static bool is_free(const struct uuid *head, const struct uuid *saga)
+{
+    return !head || uuid_equal(head, saga);
+}
+
 static void decide(struct asking *all, size_t at, const struct uuid *const *heads)
 {
     struct store_ask *ask = &all->asks[at];
-    bool first = true;
+    bool first = true, there = false;
     for (size_t k = 0; k < ask->keys_n; k++) {
+        there = there || (heads[k] && uuid_equal(heads[k], &ask->saga_id));
         if (ask->joins)
-            first = first && !heads[k] && !joined_before(all, at, ask->keys[k]);
+            first = first && is_free(heads[k], &ask->saga_id) && !joined_before(all, at, ask->keys[k]);
         else
             first = first && heads[k] && uuid_equal(heads[k], &ask->saga_id);
     }
     ask->has = first;
-    ask->joined = ask->joins && (first || !ask->only_if_free);
+    ask->joined = ask->joins && !there && (first || !ask->only_if_free);
 }
 
 static bool join_queues(struct pg *pg, const struct store_ask *asks, size_t n, struct err *err)

@@ -6,9 +6,13 @@
 /* Each branch has an index of its own: a table of ended sagas costs nothing. */
 static const struct pg_statement gauges_sagas = {
     "gauges_sagas", "SELECT count(*) FILTER (WHERE state = 'RUNNING'), count(*) FILTER (WHERE state = 'COMPENSATING'),"
-                    " count(*) FILTER (WHERE state = 'STALLED') FROM"
-                    " (SELECT state FROM saga WHERE wake_at IS NOT NULL AND state NOT IN ('COMPENSATING', 'STALLED')"
-                    "  UNION ALL SELECT state FROM saga WHERE state IN ('COMPENSATING', 'STALLED')) AS live"};
+                    " count(*) FILTER (WHERE state = 'STALLED'), count(*) FILTER (WHERE state = 'QUEUED'),"
+                    " count(*) FILTER (WHERE state = 'SCHEDULED'), count(*) FILTER (WHERE paused) FROM"
+                    " (SELECT state, paused FROM saga WHERE wake_at IS NOT NULL AND state NOT IN ('COMPENSATING', 'STALLED')"
+                    "   AND NOT (paused OR state IN ('SCHEDULED', 'QUEUED'))"
+                    "  UNION ALL SELECT state, paused FROM saga WHERE state IN ('COMPENSATING', 'STALLED')"
+                    "  UNION ALL SELECT state, paused FROM saga WHERE ended_at IS NULL AND (paused OR state IN ('SCHEDULED', 'QUEUED'))"
+                    "   AND state NOT IN ('COMPENSATING', 'STALLED')) AS live"};
 static const struct pg_statement gauges_outbox = {
     "gauges_outbox", "SELECT count(*), coalesce((extract(epoch FROM now() - min(created_at)) * 1000)::bigint, 0) FROM outbox"};
 static const struct pg_statement minutes_put = {
@@ -37,8 +41,9 @@ bool store_gauges(struct pg *pg, struct store_gauges *out, struct err *err)
     if (!pg_run(pg, calls, 2, err))
         return false;
     *out = (struct store_gauges){pg_get_int(calls[0].rows, 0, 0), pg_get_int(calls[0].rows, 0, 1),
-                                 pg_get_int(calls[0].rows, 0, 2), pg_get_int(calls[1].rows, 0, 0),
-                                 pg_get_int(calls[1].rows, 0, 1)};
+                                 pg_get_int(calls[0].rows, 0, 2), pg_get_int(calls[0].rows, 0, 3),
+                                 pg_get_int(calls[0].rows, 0, 4), pg_get_int(calls[0].rows, 0, 5),
+                                 pg_get_int(calls[1].rows, 0, 0), pg_get_int(calls[1].rows, 0, 1)};
     pg_rows_free(calls[0].rows);
     pg_rows_free(calls[1].rows);
     return true;

@@ -488,7 +488,7 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct st
 
 bool store_is_stale(const struct err *err)
 {
-    return strcmp(err->code, "23505") == 0;
+    return strcmp(err->code, STORE_STALE) == 0;
 }
 
 /* ---- timers ---- */

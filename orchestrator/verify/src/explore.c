@@ -96,7 +96,7 @@ static void set_conditions(struct position *p, const struct step_set *not_held, 
 static struct event event_of(const struct position *p, const struct happening *h)
 {
     struct event event = {.type = h->type, .step = h->step < 0 ? 0 : h->step, .kind = h->kind, .outcome = h->outcome,
-                          .error = "{\"code\":\"x\"}", .output = h->type == EVENT_SIGNAL ? "{}" : NULL,
+                          .error = h->type == EVENT_START ? NULL : "{\"code\":\"x\"}", .output = h->type == EVENT_SIGNAL ? "{}" : NULL,
                           .output_len = h->type == EVENT_SIGNAL ? 2 : 0, .has_entities = true};
     if (h->step >= 0) {
         event.round = p->steps[h->step].round;

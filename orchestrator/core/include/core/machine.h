@@ -52,7 +52,7 @@ struct event {
     enum outcome outcome;       /* EVENT_REPLY */
     const char *output;         /* JSON text or NULL */
     size_t output_len;
-    const char *error;          /* JSON object text or NULL */
+    const char *error;          /* JSON object text or NULL; of EVENT_START: why it must not begin any more */
     int64_t retry_after_ms;     /* 0: as the policy says */
     int64_t at_ms;              /* EVENT_RELEASED */
     bool has_entities;          /* EVENT_START, EVENT_TIMER: the saga heads the queues of all that it is to hold */

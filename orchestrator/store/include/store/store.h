@@ -90,6 +90,7 @@ struct store_terms {
  * store_is_stale(err): ERR_RETRY when all of them were loaded, since loading them again helps, else ERR_REFUSED. */
 MUST_CHECK bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct store_terms *terms,
                            struct err *err);
+#define STORE_STALE "23505" /* unique_violation: somebody else was faster */
 bool store_is_stale(const struct err *err);
 /* Puts messages into the outbox in a transaction of their own. */
 MUST_CHECK bool store_put_messages(struct pg *pg, const struct store_message *messages, struct err *err);
@@ -214,7 +215,8 @@ MUST_CHECK bool store_get_queue(struct pg *pg, struct arena *arena, const char *
 /* ---- figures for operators ---- */
 
 struct store_gauges {
-    int64_t running, compensating, stalled;
+    int64_t running, compensating, stalled, queued, scheduled;
+    int64_t paused; /* of these */
     int64_t outbox_rows, outbox_oldest_ms; /* age of the oldest row; 0: there is none */
 };
 MUST_CHECK bool store_gauges(struct pg *pg, struct store_gauges *out, struct err *err);
