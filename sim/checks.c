@@ -312,7 +312,7 @@ static void check_entities(const struct known *known)
 {
     for (size_t i = 0; i < SAGA_BUCKETS; i++) {
         for (const struct known *other = seen.sagas[i]; other; other = other->next) {
-            if (other == known || !other->begun || other->ended)
+            if (other == known || !other->begun || other->ended || known->is_child || other->is_child) /* roots hold */
                 continue;
             if (share(known, other))
                 violated(4, known, -1, "two sagas hold one entity");
@@ -363,12 +363,12 @@ static void on_saga(const struct image *before, const struct image *after)
                                 .e = atoi(strstr(after->cells[S_INPUT].text, "\"e\":") + 4), .f = atoi(strstr(after->cells[S_INPUT].text, "\"f\":") + 4),
                                 .definition = plan_named(after->cells[S_DEFINITION].text),
                                 .start_ms = after->cells[S_START].null ? 0 : after->cells[S_START].n};
+        if (!after->cells[S_PARENT].null)
+            note_parent(known, after);
         if (strcmp(after->cells[S_STATE].text, "SCHEDULED") != 0 && strcmp(after->cells[S_STATE].text, "QUEUED") != 0)
             note_beginning(known);
         *at = known;
-        seen.sagas_n += after->cells[S_PARENT].null;
-        if (!after->cells[S_PARENT].null)
-            note_parent(known, after);
+        seen.sagas_n += !known->is_child;
         seen.begun++;
     }
     if (known->ended && !known->is_child)

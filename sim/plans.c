@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "core/link.h"
 #include "world.h"
 
 #define PLANS_MAX 6
@@ -61,9 +62,9 @@ static json_t *make_call(const char *name)
 static json_t *make_child(const char *name)
 {
     const struct definition *child = plans_count ? plans[sim_below(plans_count)] : NULL;
-    if (!child || child->entities_n || child->pivot >= 0)
+    if (!child || child->pivot >= 0)
         return NULL;
-    json_t *step = json_pack("{s:s, s:s, s:i, s:{s:s, s:s, s:s}, s:s}", "name", name, "saga", child->name, "version", 1, "input", "n",
+    json_t *step = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s}", "name", name, "saga", child->name, "input", "n",
                              "${input.n}", "e", "${input.e}", "f", "${input.f}", "timeout", sim_chance(0.5) ? "1s" : "20s");
     if (sim_chance(0.3))
         add_retry(step, "retry", 1);
@@ -120,6 +121,12 @@ static void add_entities(json_t *source)
     json_decref(f);
 }
 
+static const struct definition *look_up(void *context, const char *name, int version)
+{
+    (void)context, (void)version; /* each has one */
+    return plan_named(name);
+}
+
 /* `steps` 0: by chance. */
 static struct definition *make_plan(size_t number, size_t steps_n)
 {
@@ -139,10 +146,12 @@ static struct definition *make_plan(size_t number, size_t steps_n)
     if (!steps_n && sim_chance(0.3))
         add_entities(source);
     struct problems problems = {0};
-    struct definition *definition = definition_read(source, &problems);
+    definition_link(source, look_up, NULL, &problems);
+    struct definition *definition = problems.n ? NULL : definition_read(source, &problems);
     if (!definition)
         sim_fail("a definition of the simulator is refused: %s", problems.n ? problems.items[0].detail : "?");
     json_decref(source);
+    definition->version = 1;
     return definition;
 }
 

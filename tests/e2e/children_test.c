@@ -179,7 +179,13 @@ START_TEST(what_it_runs_is_fixed_when_it_is_registered)
     put("{\"name\":\"two\",\"steps\":[{\"name\":\"a\",\"saga\":\"stock\",\"pivot\":false}]}", 422, "/steps/0/pivot");
     put("{\"name\":\"two\",\"steps\":[{\"name\":\"a\",\"saga\":\"stock\",\"version\":9}]}", 422, "/steps/0/version");
     put("{\"name\":\"held\",\"entities\":[\"k\"],\"steps\":[{\"name\":\"d\",\"delay\":\"1s\"}]}", 201, NULL);
-    put("{\"name\":\"two\",\"steps\":[{\"name\":\"a\",\"saga\":\"held\"}]}", 422, "/steps/0/saga");
+    put("{\"name\":\"two\",\"steps\":[{\"name\":\"a\",\"saga\":\"held\"}]}", 201, NULL);
+    answer = world_get(&world, "/v1/definitions/two"); /* what the child is about its root holds */
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(json_object_get(answer.body, "definition"), "entities"), 0)), "k");
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas?wait=20s", "{\"definition\":\"two\"}");
+    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
+    answer_free(&answer);
     world_close(&world);
 }
 END_TEST

@@ -74,6 +74,11 @@ bool definition_holds(const struct definition *definition)
     return false;
 }
 
+bool saga_holds(const struct saga *saga)
+{
+    return saga->order == ORDER_NONE && definition_holds(saga->definition);
+}
+
 /* ---- reading ---- */
 
 /* "KEY", or {"key": "KEY", "mode": "hold" or "observe"}. */

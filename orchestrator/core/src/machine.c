@@ -141,7 +141,7 @@ static void wait_for_entities(struct move *m)
 /* From here on its deadline runs. */
 static void begin(struct move *m)
 {
-    if (definition_holds(m->saga->definition) && !m->event->has_entities) {
+    if (saga_holds(m->saga) && !m->event->has_entities) {
         wait_for_entities(m);
         return;
     }
@@ -424,7 +424,7 @@ int machine_signalled(const struct saga *saga, const char *signal)
 bool machine_wants_entities(const struct saga *saga, enum event_type type, int64_t now_ms)
 {
     bool may_begin = type == EVENT_START || (type == EVENT_TIMER && saga_waits(saga->state) && !saga->paused);
-    return may_begin && its_time_has_come(saga, now_ms) && definition_holds(saga->definition);
+    return may_begin && its_time_has_come(saga, now_ms) && saga_holds(saga);
 }
 
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "core/entity.h"
 
 /* ---- what comes ---- */
 
@@ -109,10 +108,6 @@ struct saga *child_new(struct applier *applier, const struct uuid *id, const str
     const struct definition *definition = catalog_get(applier->catalog, applier->pg, order->definition, order->version, err);
     if (!definition)
         return NULL;
-    if (definition_holds(definition)) {
-        err_set(err, ERR_REFUSED, "a saga that holds entities is no step");
-        return NULL;
-    }
     struct saga *saga = arena_alloc(&applier->arena, sizeof *saga);
     *saga = (struct saga){.id = *id,
                           .definition = definition,

@@ -42,7 +42,7 @@ bool entities_take(struct applier *applier, struct turn *turns, size_t n, bool *
     size_t asks_n = 0;
     for (size_t i = 0; i < n; i++) {
         struct saga *saga = turns[i].saga;
-        if (!saga || !definition_holds(saga->definition))
+        if (!saga || !saga_holds(saga))
             continue;
         struct store_ask *ask = &asks[asks_n];
         *ask = (struct store_ask){.saga_id = saga->id, .joins = turns[i].wants && saga->state != SAGA_QUEUED,
@@ -64,7 +64,7 @@ void entities_release(struct applier *applier, struct store_change *changes, siz
 {
     for (size_t i = 0; i < n; i++) {
         struct saga *saga = changes[i].saga;
-        if (saga_ended(saga->state) && definition_holds(saga->definition))
+        if (saga_ended(saga->state) && saga_holds(saga))
             changes[i].released = held_keys(applier, saga, &changes[i].released_n);
     }
 }

@@ -24,7 +24,9 @@ struct entity {
 /* The saga's entities by its input, each key once, into `out` (room for ENTITIES_MAX). False with ERR_REFUSED when a template leads
  * nowhere or to something that is no key. Always the same for one saga. */
 MUST_CHECK bool entities_of(struct saga *saga, struct arena *arena, struct entity *out, size_t *n, struct err *err);
-/* It has to hold something before it may begin. */
+/* Its sagas have to hold something before they may begin, unless they are steps of another. */
 bool definition_holds(const struct definition *definition);
+/* This saga has to: what a child is about its root holds. */
+bool saga_holds(const struct saga *saga);
 
 #endif

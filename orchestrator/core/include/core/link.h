@@ -11,8 +11,9 @@
 /* The definition with this name and version (0: the latest); NULL: there is none, or it cannot be looked up now. Borrowed. */
 typedef const struct definition *definition_lookup(void *context, const char *name, int version);
 /* Completes `source`, a definition as its author wrote it: each step that runs a saga gets its version, and becomes the pivot if that saga
- * has one. What is not well-formed is left to definition_read. Adds a problem for each saga that is not there or that holds entities of its
- * own, which only the root does. */
+ * has one; and the entities of that saga, said by what the step gives it, join those of `source`, since a root holds what its children are
+ * about. What is not well-formed is left to definition_read. Adds a problem for each saga that is not there, and for each entity that is not
+ * known at the root's start. */
 void definition_link(json_t *source, definition_lookup *lookup, void *context, struct problems *problems);
 
 #endif
