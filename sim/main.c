@@ -46,7 +46,7 @@ static void run(const struct options *o)
     sim_trace_print(o->trace);
     json_object_seed(1);
     plans_make((size_t)o->steps);
-    checks_start();
+    watch_start();
     world_start(weather_of((uint64_t)o->seed));
     client_start((size_t)o->sagas);
     if (sim_chance(OPERATOR_SHARE))

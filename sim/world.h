@@ -57,9 +57,9 @@ const struct uuid *client_saga(size_t i);
 
 void operator_start(void);
 
-/* ---- the checks (checks.c) ---- */
+/* ---- the checks: while it goes on (watch.c), and at rest (checks.c) ---- */
 
-void checks_start(void);
+void watch_start(void);
 /* Whether every saga has come to rest and nothing is on its way. */
 bool checks_at_rest(void);
 /* What must hold at the end. */
