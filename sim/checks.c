@@ -72,8 +72,21 @@ static bool is_at_rest(const struct known *known)
     return (known->ended || known->stuck) && (known->asks || state_of(known)->cells[S_WAKE].null);
 }
 
+/* Something of it is under way: whether others are stuck makes no difference. */
+static bool is_busy(const struct known *known)
+{
+    return !known->ended && !known->has_child && !in_state(known, "STALLED") && !in_state(known, "QUEUED");
+}
+
 static bool sagas_at_rest(void)
 {
+    for (const struct known *known = known_first(); known; known = known->next_of_all) {
+        char id[UUID_TEXT_MAX];
+        if (!is_busy(known))
+            continue;
+        snprintf(unrest, sizeof unrest, "saga %s is %s", uuid_format(&known->id, id), state_of(known)->cells[S_STATE].text);
+        return false;
+    }
     mark_stuck();
     for (const struct known *known = known_first(); known; known = known->next_of_all) {
         char id[UUID_TEXT_MAX];

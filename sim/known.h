@@ -23,7 +23,7 @@ struct known {
     const struct definition *definition;
     int64_t n;   /* its input */
     int e, f;    /* the things that it is about */
-    bool is_child;
+    bool is_child, has_child;
     struct uuid parent;
     char parent_step[DEFINITION_NAME_MAX];
     bool stuck;  /* it is stalled, or waits for a thing that a stuck one holds, or for its child that is stuck */

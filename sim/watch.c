@@ -231,6 +231,8 @@ static void note_turning(struct known *known)
 /* Two sagas that hold one thing never run beside each other. */
 static void check_entities(const struct known *known)
 {
+    if (!known->definition->entities_n)
+        return;
     for (const struct known *other = known_first(); other; other = other->next_of_all) {
         if (other == known || !other->begun || other->ended || known->is_child || other->is_child) /* roots hold */
             continue;
@@ -265,6 +267,7 @@ static void check_alone(const struct known *known, const struct image *after)
 static void note_parent(struct known *child, const struct image *after)
 {
     child->is_child = true;
+    known_of(&after->cells[S_PARENT].id)->has_child = true;
     child->parent = after->cells[S_PARENT].id;
     snprintf(child->parent_step, sizeof child->parent_step, "%s", after->cells[S_PARENT_STEP].text);
     sim_trace("saga %08x: is a step of %08x", uuid_hash(&child->id), uuid_hash(&child->parent));
