@@ -344,10 +344,10 @@ static int by_cells(const void *a, const void *b)
     return order ? order : cell_compare(&x->second, &y->second);
 }
 
-/* The rows that the session sees and that `match` wants, in the order of two cells. */
-static struct found *scan(struct session *session, enum table_name name, int first, int second,
-                          bool (*match)(const struct session *, const struct image *, const struct args *),
-                          const struct args *args, size_t *n)
+/* The rows that the session sees and that `match` wants, in no order. */
+static struct found *collect(struct session *session, enum table_name name, int first, int second,
+                             bool (*match)(const struct session *, const struct image *, const struct args *),
+                             const struct args *args, size_t *n)
 {
     struct table *table = &session->schema->tables[name];
     size_t cap = 64;
@@ -363,6 +363,15 @@ static struct found *scan(struct session *session, enum table_name name, int fir
             found[(*n)++] = (struct found){row, image->cells[first], image->cells[second]};
         }
     }
+    return found;
+}
+
+/* The same in the order of two cells. */
+static struct found *scan(struct session *session, enum table_name name, int first, int second,
+                          bool (*match)(const struct session *, const struct image *, const struct args *),
+                          const struct args *args, size_t *n)
+{
+    struct found *found = collect(session, name, first, second, match, args, n);
     qsort(found, *n, sizeof *found, by_cells);
     return found;
 }
@@ -566,9 +575,13 @@ static bool is_from(const struct session *session, const struct image *image, co
 static bool outbox_first(struct session *session, const struct args *args, struct pg_rows *rows)
 {
     size_t n;
-    struct found *found = scan(session, T_OUTBOX, O_XID, O_ID, is_from, args, &n);
+    struct found *found = collect(session, T_OUTBOX, O_XID, O_ID, is_from, args, &n), *least = found;
+    for (size_t i = 1; i < n; i++) {
+        if (by_cells(&found[i], least) < 0)
+            least = &found[i];
+    }
     if (n)
-        *sim_result(rows, 1) = found[0].first;
+        *sim_result(rows, 1) = least->first;
     free(found);
     return true;
 }
