@@ -78,22 +78,24 @@ static bool is_busy(const struct known *known)
     return !known->ended && !known->has_child && !in_state(known, "STALLED") && !in_state(known, "QUEUED");
 }
 
+/* False, with what is said of it. */
+static bool has_no_rest(const struct known *known)
+{
+    char id[UUID_TEXT_MAX];
+    snprintf(unrest, sizeof unrest, "saga %s is %s", uuid_format(&known->id, id), state_of(known)->cells[S_STATE].text);
+    return false;
+}
+
 static bool sagas_at_rest(void)
 {
     for (const struct known *known = known_first(); known; known = known->next_of_all) {
-        char id[UUID_TEXT_MAX];
-        if (!is_busy(known))
-            continue;
-        snprintf(unrest, sizeof unrest, "saga %s is %s", uuid_format(&known->id, id), state_of(known)->cells[S_STATE].text);
-        return false;
+        if (is_busy(known))
+            return has_no_rest(known);
     }
     mark_stuck();
     for (const struct known *known = known_first(); known; known = known->next_of_all) {
-        char id[UUID_TEXT_MAX];
-        if (is_at_rest(known))
-            continue;
-        snprintf(unrest, sizeof unrest, "saga %s is %s", uuid_format(&known->id, id), state_of(known)->cells[S_STATE].text);
-        return false;
+        if (!is_at_rest(known))
+            return has_no_rest(known);
     }
     return true;
 }

@@ -96,7 +96,7 @@ void definitions_verify(struct call *call)
     int64_t version = 0;
     struct err err;
     struct verification verification;
-    if (!call_query_int(call, "version", 1, 1000000000, &version))
+    if (!call_query_int(call, "version", 1, DEFINITION_VERSION_MAX, &version))
         return;
     const struct definition *definition = catalog_get(call->reader->catalog, call->reader->pg, call->parameter, (int)version, &err);
     if (!definition && err.kind == ERR_REFUSED) {
@@ -164,7 +164,7 @@ void definitions_get(struct call *call)
     struct store_definition definition;
     bool found;
     struct err err;
-    if (!call_query_int(call, "version", 1, 1000000000, &version))
+    if (!call_query_int(call, "version", 1, DEFINITION_VERSION_MAX, &version))
         return;
     if (!store_get_definition(call->reader->pg, &call->arena, call->parameter, (int)version, &definition, &found, &err)) {
         call_database_problem(call, &err);

@@ -130,7 +130,7 @@ static void read_definition(struct starting *s, const json_t *body, struct probl
         problem_add(problems, "/definition", "expected the name of a definition");
     else
         snprintf(s->definition, sizeof s->definition, "%s", json_string_value(name));
-    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000))
+    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > DEFINITION_VERSION_MAX))
         problem_add(problems, "/version", "expected a whole number above 0");
     else
         s->start.version = (int)json_integer_value(version);

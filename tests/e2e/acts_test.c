@@ -18,12 +18,6 @@ static const char definition[] =
     "{\"name\":\"tell\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
     "\"input\":{\"sku\":\"${steps.wrap.output.sku}\",\"qty\":1}}]}";
 
-static const char *text(const json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
-
 static const json_t *step_of(const struct answer *answer, size_t i)
 {
     return json_array_get(json_object_get(answer->body, "steps"), i);

@@ -22,12 +22,6 @@ static const char parent[] =
     "{\"name\":\"charge\",\"service\":\"payment\",\"action\":\"charge\",\"compensation\":\"refund\","
     "\"input\":{\"account\":\"${input.account}\",\"amount\":100,\"for\":\"${steps.stock.output.reserve}\"}}]}";
 
-static const char *text(const json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
-
 static void put(const char *definition, int status, const char *pointer)
 {
     struct answer answer = world_post(&world, "/v1/definitions", definition);

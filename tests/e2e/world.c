@@ -274,6 +274,12 @@ void answer_free(struct answer *answer)
     answer->text = NULL;
 }
 
+const char *text(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
 int64_t world_number(struct pg *pg, const struct pg_statement *statement)
 {
     struct pg_rows *rows = NULL;

@@ -50,6 +50,8 @@ struct answer world_call(struct world *world, const char *method, const char *pa
 struct answer world_get(struct world *world, const char *path);
 struct answer world_post(struct world *world, const char *path, const char *body);
 void answer_free(struct answer *answer);
+/* The member's text; "" when it is none. */
+const char *text(const json_t *object, const char *name);
 
 /* The number in the first column of the first row, from a service's schema. */
 int64_t world_number(struct pg *pg, const struct pg_statement *statement);

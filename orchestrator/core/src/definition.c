@@ -267,7 +267,7 @@ static void read_child(struct reader *r, json_t *step, const char *pointer, size
     out->compensation_retry = out->retry;
     json_check_members(step, pointer, known, r->problems);
     out->child = read_name(r, step, pointer, "saga");
-    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000))
+    if (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > DEFINITION_VERSION_MAX))
         problem_add(r->problems, pointer_member(pointer, "version", at), "expected a whole number above 0");
     else
         out->child_version = (int)json_integer_value(version);

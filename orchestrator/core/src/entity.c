@@ -5,16 +5,6 @@
 #include "base/json.h"
 #include "entities.h"
 
-static const json_t *lookup(void *context, int step)
-{
-    struct saga *saga = context;
-    struct err err;
-    (void)step; /* the input is all that they may name */
-    if (!saga->input_value && saga->input)
-        saga->input_value = json_read(saga->input, saga->input_len, &err);
-    return saga->input_value;
-}
-
 /* A text, or a whole number as text. */
 static const char *key_text(struct arena *arena, const json_t *value)
 {
@@ -29,7 +19,7 @@ static bool expand(struct saga *saga, struct arena *arena, size_t entity, const 
 {
     struct buf text = buf_new(8 * ENTITY_KEY_MAX);
     struct err inner;
-    bool ok = template_write(saga->definition->entities[entity].key, lookup, saga, &text, &inner);
+    bool ok = template_write(saga->definition->entities[entity].key, saga_value, saga, &text, &inner);
     json_t *value = ok ? json_read(buf_text(&text), text.len, &inner) : NULL;
     *key = key_text(arena, value);
     json_decref(value);

@@ -5,7 +5,6 @@
 #include "core/entity.h"
 #include "path.h"
 
-#define VERSION_MAX 1000000000
 #define KEY_TEXT_MAX 4096
 
 /* ---- a child's entities, said by its parent's input ---- */
@@ -121,7 +120,7 @@ static void link_step(json_t *source, json_t *step, const char *at, definition_l
     char pointer[POINTER_MAX];
     const char *name = json_string_value(json_object_get(step, "saga"));
     const json_t *version = json_object_get(step, "version");
-    if (!name || (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > VERSION_MAX)))
+    if (!name || (version && (!json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > DEFINITION_VERSION_MAX)))
         return;
     const struct definition *child = lookup(context, name, (int)json_integer_value(version));
     pointer_member(at, version ? "version" : "saga", pointer);

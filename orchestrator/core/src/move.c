@@ -49,34 +49,15 @@ void set_saga(struct move *m, enum saga_state to, const char *entry, const char 
     record(m, entry, -1, 0, detail);
 }
 
-static const json_t *parse_once(json_t **cache, const char *text, size_t len)
-{
-    struct err err;
-    if (!*cache && text)
-        *cache = json_read(text, len, &err);
-    return *cache;
-}
-
-static const json_t *lookup(void *context, int step)
-{
-    struct saga *saga = context;
-    if (step == TEMPLATE_INPUT)
-        return parse_once(&saga->input_value, saga->input, saga->input_len);
-    struct saga_step *from = &saga->steps[step];
-    if (from->state == STEP_SKIPPED)
-        return json_null();
-    return parse_once(&from->output_value, from->output, from->output_len);
-}
-
 /* A probe is told what the action was told; a compensation, also what it answered. */
 static bool write_value(struct move *m, int step, enum command_kind kind, struct buf *out, struct err *err)
 {
     const struct template_node *input = step_of(m, step)->input;
     const struct saga_step *s = &m->saga->steps[step];
     if (kind != KIND_COMPENSATION)
-        return template_write(input, lookup, m->saga, out, err);
+        return template_write(input, saga_value, m->saga, out, err);
     buf_str(out, "{\"input\":");
-    if (!template_write(input, lookup, m->saga, out, err))
+    if (!template_write(input, saga_value, m->saga, out, err))
         return false;
     buf_str(out, ",\"output\":");
     if (s->output)
@@ -264,7 +245,7 @@ void step_begin(struct move *m, int step)
     const json_t *when = step_of(m, step)->when;
     bool holds = true;
     struct err err;
-    if (when && !logic_is_true(when, &m->saga->definition->names, lookup, m->saga, &holds, &err)) {
+    if (when && !logic_is_true(when, &m->saga->definition->names, saga_value, m->saga, &holds, &err)) {
         m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
     } else if (holds && m->saga->steps[step].output) { /* its signal has come already */

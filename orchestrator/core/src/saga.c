@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "core/machine.h"
 
 static const char *const saga_states[SAGA_STATES_N] = {"RUNNING", "COMPENSATING", "STALLED", "COMPLETED", "COMPENSATED", "SCHEDULED", "QUEUED"};
@@ -144,6 +145,25 @@ char *step_version(enum step_state state, int round, int attempt, char out[STEP_
 {
     snprintf(out, STEP_VERSION_MAX, "%d.%d.%s", round, attempt, step_states[state]);
     return out;
+}
+
+static const json_t *parse_once(json_t **cache, const char *text, size_t len)
+{
+    struct err err;
+    if (!*cache && text)
+        *cache = json_read(text, len, &err);
+    return *cache;
+}
+
+const json_t *saga_value(void *context, int step)
+{
+    struct saga *saga = context;
+    if (step == TEMPLATE_INPUT)
+        return parse_once(&saga->input_value, saga->input, saga->input_len);
+    struct saga_step *from = &saga->steps[step];
+    if (from->state == STEP_SKIPPED)
+        return json_null();
+    return parse_once(&from->output_value, from->output, from->output_len);
 }
 
 void saga_release(struct saga *saga)

@@ -12,7 +12,7 @@ static bool read_value(struct arena *arena, const json_t *value, struct child_or
     const json_t *what = order->kind == KIND_COMPENSATION ? json_object_get(value, "input") : value;
     const char *definition = json_string_value(json_object_get(what, "definition"));
     const json_t *version = json_object_get(what, "version"), *input = json_object_get(what, "input");
-    if (!definition || !json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > 1000000000 || !input)
+    if (!definition || !json_is_integer(version) || json_integer_value(version) < 1 || json_integer_value(version) > DEFINITION_VERSION_MAX || !input)
         return err_set(err, ERR_REFUSED, "the value does not say which saga is meant");
     struct buf text = buf_new(VALUE_MAX_BYTES);
     json_write(&text, input);

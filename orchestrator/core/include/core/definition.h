@@ -12,6 +12,7 @@
 
 #define DEFINITION_STEPS_MAX 100
 #define DEFINITION_NAME_MAX 64
+#define DEFINITION_VERSION_MAX 1000000000
 #define DEFINITION_TIMEOUT_DEFAULT_MS 30000
 #define DEFINITION_CHILD_TIMEOUT_MS (3600 * 1000) /* of a step that runs a saga: then that is asked how it is */
 #define DEFINITION_ORCHESTRATOR "saga" /* the service that runs sagas as steps */

@@ -117,6 +117,9 @@ bool parent_order_parse(const char *name, enum parent_order *order); /* NULL is 
 /* The id of the saga that a step runs: always the same, so that two who make it make one. `generation` is 1, or more once others have been
  * superseded. */
 struct uuid child_id(const struct uuid *parent, const char *step, int generation);
+/* Where the saga's templates and conditions get their values from (template_lookup; the context is the saga): its input, or what a step has
+ * answered, parsed on first use; that of a step that was skipped is null. */
+const json_t *saga_value(void *context, int step);
 /* Drops what was parsed. The texts and the structs belong to whoever made them. */
 void saga_release(struct saga *saga);
 
