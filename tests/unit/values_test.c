@@ -9,6 +9,7 @@
 #include "base/problem.h"
 #include "base/queue.h"
 #include "base/turn.h"
+#include "base/vclock.h"
 #include "suite.h"
 
 static void check_round_trip(const char *in, const char *plain, const char *canonical)
@@ -208,6 +209,70 @@ START_TEST(a_turn_is_one_callers_until_the_answer_is_old)
 }
 END_TEST
 
+static json_t *clock_of(const char *text)
+{
+    struct err err = {0};
+    json_t *clock = vclock_read(text, strlen(text), &err);
+    ck_assert_msg(clock != NULL, "%s: %s", text, err.text);
+    return clock;
+}
+
+static void check_merge(const char *into_text, const char *other_text, const char *expected, bool changes)
+{
+    json_t *into = clock_of(into_text), *other = clock_of(other_text), *wanted = clock_of(expected);
+    ck_assert_msg(vclock_merge(into, other) == changes, "%s and %s", into_text, other_text);
+    ck_assert_msg(json_equal(into, wanted), "%s and %s are not %s", into_text, other_text, expected);
+    ck_assert(!vclock_merge(into, other)); /* once more changes nothing */
+    json_decref(into);
+    json_decref(other);
+    json_decref(wanted);
+}
+
+START_TEST(clocks_merge_by_the_maximum_of_each_component)
+{
+    check_merge("{\"a\":{}}", "{\"a\":{\"x\":3}}", "{\"a\":{\"x\":3}}", true);
+    check_merge("{\"a\":{\"x\":3}}", "{\"a\":{\"x\":2,\"y\":1}}", "{\"a\":{\"x\":3,\"y\":1}}", true);
+    check_merge("{\"a\":{\"x\":3}}", "{\"a\":{\"x\":2}}", "{\"a\":{\"x\":3}}", false);
+    check_merge("{\"a\":{},\"b\":{\"x\":9}}", "{\"b\":{\"x\":1},\"a\":{\"x\":7}}", "{\"a\":{\"x\":7},\"b\":{\"x\":9}}", true);
+    check_merge("{\"a\":{}}", "{\"b\":{\"x\":1}}", "{\"a\":{}}", false); /* not what it speaks of */
+    check_merge("{}", "{}", "{}", false);
+}
+END_TEST
+
+START_TEST(what_is_no_clock_is_refused)
+{
+    static const char *const bad[] = {"", "3", "[]", "{\"a\":3}", "{\"\":{}}", "{\"a\":{\"\":1}}", "{\"a\":{\"x\":0}}", "{\"a\":{\"x\":-1}}",
+                                      "{\"a\":{\"x\":1.5}}", "{\"a\":{\"x\":\"1\"}}", "{\"a\":{\"x\":{}}}", "{\"a\":{}} {}",
+                                      "{\"a\":{},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},\"h\":{},\"i\":{}}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct err err = {0};
+        ck_assert_msg(vclock_read(bad[i], strlen(bad[i]), &err) == NULL, "%s", bad[i]);
+        ck_assert_int_eq(err.kind, ERR_REFUSED);
+    }
+}
+END_TEST
+
+START_TEST(a_clock_takes_no_more_than_there_is_room_for)
+{
+    json_t *clock = json_object();
+    char name[16];
+    for (int i = 0; i < VCLOCK_SERVICES_MAX; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        ck_assert(vclock_set(clock, "a", name, i + 1));
+    }
+    ck_assert(!vclock_set(clock, "a", "more", 1));
+    ck_assert(vclock_set(clock, "a", "s7", 100));
+    for (int i = 1; i < VCLOCK_ENTITIES_MAX; i++) {
+        snprintf(name, sizeof name, "e%d", i);
+        ck_assert(vclock_set(clock, name, "x", 1));
+    }
+    ck_assert(!vclock_set(clock, "more", "x", 1));
+    ck_assert_int_eq(vclock_get(clock, "a", "s7"), 100);
+    ck_assert_int_eq(vclock_get(clock, "more", "x"), 0);
+    json_decref(clock);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &json_round_trips,
     &json_that_would_not_round_trip_is_refused,
@@ -215,6 +280,9 @@ static const TTest **const tests[] = {
     &arena_gives_zeroed_memory_again_after_a_reset,
     &queue_keeps_order_and_bounds,
     &a_turn_is_one_callers_until_the_answer_is_old,
+    &clocks_merge_by_the_maximum_of_each_component,
+    &what_is_no_clock_is_refused,
+    &a_clock_takes_no_more_than_there_is_room_for,
     &options_come_from_defaults_environment_and_arguments,
     &wrong_options_are_refused_by_name,
     NULL,
