@@ -123,7 +123,8 @@ static struct schema *new_schema(const char *name)
         [T_DEFINITION] = {"definition", D_CELLS}, [T_SAGA] = {"saga", S_CELLS},       [T_SAGA_KEY] = {"saga_key", K_CELLS}, [T_SAGA_LIVE] = {"saga_live", L_CELLS},
         [T_STEP] = {"step", P_CELLS},             [T_HISTORY] = {"history", H_CELLS}, [T_OUTBOX] = {"outbox", O_CELLS},
         [T_ENTITY_LOCK] = {"entity_lock", B_CELLS}, [T_CLAIM] = {"entity_claim", C_CELLS},
-        [T_INBOX] = {"inbox", I_CELLS},           [T_EFFECT] = {"effect", E_CELLS}};
+        [T_INBOX] = {"inbox", I_CELLS},           [T_CLOCK] = {"entity_clock", N_CELLS},
+        [T_EFFECT] = {"effect", E_CELLS}};
     struct schema *schema = mem_alloc(sizeof *schema);
     snprintf(schema->name, sizeof schema->name, "%s", name);
     for (size_t i = 0; i < TABLES_N; i++) {

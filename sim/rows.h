@@ -53,6 +53,7 @@ enum table_name {
     T_HISTORY,
     T_OUTBOX,
     T_INBOX,
+    T_CLOCK, /* a service's counters of entities */
     T_EFFECT, /* what the handlers did: saga, step, kind, number in the order of commits */
     TABLES_N,
 };
@@ -65,7 +66,8 @@ enum { K_KEY, K_SAGA, K_CELLS };
 enum { P_SAGA, P_POSITION, P_STATE, P_ROUND, P_ATTEMPT, P_PAUSED, P_DUE, P_COMMAND, P_OUTPUT, P_ERROR, P_WAIVED, P_PROBING, P_XID, P_CELLS };
 enum { H_SAGA, H_SEQ, H_ENTRIES, H_CELLS };
 enum { O_ID, O_TOPIC, O_KEY, O_HEADERS, O_VALUE, O_LEASE, O_XID, O_CREATED, O_TID, O_CELLS };
-enum { I_SAGA, I_STEP, I_KIND, I_ROUND, I_VERDICT, I_REPLY, I_CELLS };
+enum { I_SAGA, I_STEP, I_KIND, I_ROUND, I_VERDICT, I_REPLY, I_CLOCK, I_CELLS };
+enum { N_KEY, N_NUMBER, N_CELLS };
 enum { E_SAGA, E_STEP, E_KIND, E_NUMBER, E_CELLS };
 
 struct schema {

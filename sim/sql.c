@@ -673,7 +673,7 @@ static bool settle_doubtful(struct session *session, const struct args *args, st
 static bool put_inbox(struct session *session, const struct cell *saga, const struct cell *step, const char *kind, int64_t round,
                       const char *verdict)
 {
-    const struct cell cells[] = {*saga, *step, cell_text(kind), cell_int(round), cell_text(verdict), cell_text(NULL)};
+    const struct cell cells[] = {*saga, *step, cell_text(kind), cell_int(round), cell_text(verdict), cell_text(NULL), cell_text(NULL)};
     bool inserted;
     return row_insert(session, T_INBOX, cells, 3, &inserted);
 }
@@ -749,12 +749,13 @@ static bool inbox_read(struct session *session, const struct args *args, struct 
                 return false;
             if (!seen)
                 continue;
-            struct cell *out = sim_result(rows, 5);
+            struct cell *out = sim_result(rows, 6);
             out[0] = cell_int((int64_t)i + 1);
             out[1] = given(&seen->cells[I_KIND]);
             out[2] = given(&seen->cells[I_ROUND]);
             out[3] = given(&seen->cells[I_VERDICT]);
             out[4] = given(&seen->cells[I_REPLY]);
+            out[5] = given(&seen->cells[I_CLOCK]);
         }
     }
     return true;
@@ -780,6 +781,7 @@ static bool inbox_record(struct session *session, const struct args *args, struc
         image.cells[I_ROUND] = *A(4, i);
         image.cells[I_VERDICT] = *A(5, i);
         image.cells[I_REPLY] = *A(6, i);
+        image.cells[I_CLOCK] = *A(7, i);
         row_write(session, row, image.cells);
     }
     return true;
@@ -792,6 +794,26 @@ static bool inbox_drop(struct session *session, const struct args *args, struct 
         struct row *row = inbox_row(session, args, i);
         if (row && row_seen(session, row)->cells[I_VERDICT].null)
             row_write(session, row, NULL);
+    }
+    return true;
+}
+
+static bool clock_tick(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct cell cells[] = {*A(1, i), *A(2, i)};
+        struct image image = {.cells = {*A(1, i), *A(2, i)}};
+        bool inserted, there = false;
+        if (!row_insert(session, T_CLOCK, cells, 1, &inserted))
+            return false;
+        struct row *row = inserted ? NULL : row_find(session, T_CLOCK, cells, 1);
+        if (row && !take(session, row, &image, &there))
+            return false;
+        if (there) {
+            image.cells[N_NUMBER].n += A(2, i)->n;
+            row_write(session, row, image.cells);
+        }
+        *sim_result(rows, 1) = cell_int(image.cells[N_NUMBER].n);
     }
     return true;
 }
@@ -882,9 +904,10 @@ const struct model sim_models[] = {
     {"settle_doubtful", 0xfc26574f, settle_doubtful},
     {"inbox_fence", 0xe3344ce1, inbox_fence},
     {"inbox_insert", 0x44c5e5ba, inbox_insert},
-    {"inbox_read", 0x22852960, inbox_read},
-    {"inbox_record", 0x239b0f4e, inbox_record},
+    {"inbox_read", 0x78481253, inbox_read},
+    {"inbox_record", 0xa80e941c, inbox_record},
     {"inbox_drop", 0xe26c17d5, inbox_drop},
+    {"clock_tick", 0, clock_tick},
     {"replies_insert", 0x9c650a26, replies_insert},
     {"handler_savepoint", 0x37642618, save},
     {"handler_rollback", 0xcb273665, return_to},

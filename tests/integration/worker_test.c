@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/vclock.h"
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "process.h"
@@ -96,6 +97,7 @@ static void send_command(const struct wire_command *command)
                                 {"saga-id", uuid_format(&command->about.saga_id, saga)}, {"saga-step", command->about.step},
                                 {"saga-kind", command->about.kind}, {"saga-action", command->action},
                                 {"saga-round", round}, {"saga-attempt", attempt}, {"traceparent", command->traceparent},
+                                {"saga-clock", command->clock},
                                 {"saga-deadline", command->deadline_ms ? clock_format(command->deadline_ms, time) : NULL}};
     struct wire_message message = {.topic = wire_command_topic(name, "payment", topic), .key = saga, .key_len = strlen(saga),
                                    .value = command->value, .value_len = command->value_len};
@@ -417,6 +419,87 @@ START_TEST(a_kill_at_any_moment_doubles_nothing)
 }
 END_TEST
 
+static struct wire_command charge_about(const char *value, const char *clock)
+{
+    struct wire_command command = charge_of(uuid_v7(), value);
+    command.clock = clock;
+    return command;
+}
+
+START_TEST(each_effect_counts_up_the_clock_of_its_entities)
+{
+    open_world();
+    struct wire_command first = charge_about(good, "{\"a\":{},\"b\":{\"inventory\":7}}"), second = charge_about(good, "{\"b\":{}}");
+    struct wire_reply one = ask(&first), two = ask(&second);
+    ck_assert_str_eq(one.clock, "{\"a\":{\"payment\":1},\"b\":{\"payment\":1}}");
+    ck_assert_str_eq(two.clock, "{\"b\":{\"payment\":2}}");
+    struct wire_command plain = charge_of(uuid_v7(), good);
+    ck_assert_ptr_null(ask(&plain).clock);
+    struct wire_command refund = refund_of(first.about.saga_id, one.output);
+    refund.clock = first.clock;
+    ck_assert_str_eq(ask(&refund).clock, "{\"a\":{\"payment\":2},\"b\":{\"payment\":3}}");
+    close_world();
+}
+END_TEST
+
+START_TEST(a_repeat_and_a_probe_are_answered_with_the_clock_of_the_effect)
+{
+    open_world();
+    struct wire_command command = charge_about(good, "{\"a\":{}}"), other = charge_about(good, "{\"a\":{}}");
+    const char *first = ask(&command).clock;
+    ck_assert_str_eq(ask(&other).clock, "{\"a\":{\"payment\":2}}");
+    command.about.attempt = 2;
+    ck_assert_str_eq(ask(&command).clock, first);
+    for (int i = 0; i < 3; i++)
+        send_command(&command); /* in one batch */
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(next_reply().clock, first);
+    struct wire_command probe = probe_of(&command, 1, 3);
+    ck_assert_str_eq(ask(&probe).clock, first);
+    close_world();
+}
+END_TEST
+
+START_TEST(what_changed_nothing_counts_nothing_up)
+{
+    static const struct pg_statement counters = {"counters", "SELECT count(*) FROM entity_clock"};
+    open_world();
+    struct wire_command refused = charge_about("{\"account\":\"mallory\",\"amount\":500}", "{\"a\":{}}");
+    struct wire_command busy = charge_about("{\"account\":\"slow-bank\",\"amount\":500}", "{\"a\":{}}");
+    ck_assert_str_eq(ask(&refused).outcome, "failed");
+    ck_assert_str_eq(ask(&busy).outcome, "retry");
+    struct wire_command refund = refund_of(uuid_v7(), "null");
+    refund.clock = "{\"a\":{}}";
+    struct wire_reply reply = ask(&refund); /* of what never was */
+    ck_assert_str_eq(reply.outcome, "succeeded");
+    ck_assert_ptr_null(reply.clock);
+    ck_assert_int_eq(number(&counters), 0);
+    close_world();
+}
+END_TEST
+
+START_TEST(effects_of_one_batch_have_a_number_each)
+{
+    enum { N = 20 };
+    struct wire_command commands[N];
+    bool seen[N + 1] = {false};
+    open_world();
+    for (int i = 0; i < N; i++) {
+        commands[i] = charge_about(good, "{\"a\":{}}");
+        send_command(&commands[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        struct wire_reply reply = next_reply();
+        json_t *clock = vclock_read(reply.clock, strlen(reply.clock), &err);
+        int64_t tick = vclock_get(clock, "a", "payment");
+        ck_assert(tick >= 1 && tick <= N && !seen[tick]);
+        seen[tick] = true;
+        json_decref(clock);
+    }
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &a_repeated_command_takes_effect_once_and_is_answered_alike,
     &a_probe_is_answered_from_the_record_and_never_recorded,
@@ -427,6 +510,10 @@ static const TTest **const tests[] = {
     &a_passing_fault_leaves_no_record,
     &a_higher_round_reopens_only_a_refusal,
     &a_refusal_by_the_database_is_an_answer_and_spoils_nothing_else,
+    &each_effect_counts_up_the_clock_of_its_entities,
+    &a_repeat_and_a_probe_are_answered_with_the_clock_of_the_effect,
+    &what_changed_nothing_counts_nothing_up,
+    &effects_of_one_batch_have_a_number_each,
     &a_malformed_command_goes_to_the_dead_letters,
     &a_kill_at_any_moment_doubles_nothing,
     NULL,

@@ -31,7 +31,7 @@ static struct wire_command sample_command(void)
         .id = uuid_v7(),
         .about = {"default", uuid_v7(), "charge", "action", 1, 3},
         .action = "charge_card", .deadline_ms = 1769853600123, .source = "orchestrator",
-        .traceparent = "00-x", .value = "{\"a\":1}", .value_len = 7};
+        .traceparent = "00-x", .clock = "{\"order:\\\"7\\\"\":{\"payment\":3},\"é\":{}}", .value = "{\"a\":1}", .value_len = 7};
 }
 
 static struct wire_message command_message(const struct wire_command *command)
@@ -60,13 +60,15 @@ START_TEST(commands_round_trip)
     ck_assert_int_eq(back.about.attempt, 3);
     ck_assert_int_eq(back.deadline_ms, 1769853600123);
     ck_assert_str_eq(back.traceparent, "00-x");
+    ck_assert_str_eq(back.clock, command.clock);
     arena_free(&arena);
 }
 END_TEST
 
 static struct wire_message reply_message(const char *value)
 {
-    struct wire_reply reply = {.about = {"default", uuid_v7(), "charge", "compensation", 2, 1}, .outcome = "succeeded"};
+    struct wire_reply reply = {.about = {"default", uuid_v7(), "charge", "compensation", 2, 1}, .outcome = "succeeded",
+                               .clock = "{\"a\":{\"payment\":4}}"};
     struct uuid id = uuid_v7();
     struct wire_message message = {.topic = "saga.reply", .value = value, .value_len = strlen(value)};
     struct buf headers = buf_new(4096);
@@ -92,6 +94,7 @@ START_TEST(replies_round_trip)
     ck_assert_str_eq(back.error, "{\"code\":\"busy\"}");
     ck_assert_int_eq(back.retry_after_ms, 250);
     ck_assert_int_eq(back.about.round, 2);
+    ck_assert_str_eq(back.clock, "{\"a\":{\"payment\":4}}");
     ck_assert_str_eq(back.about.kind, "compensation");
     buf_free(&value);
     arena_free(&arena);
@@ -106,7 +109,7 @@ START_TEST(a_missing_or_wrong_header_is_named)
                {"saga-kind", "probing", "kind"},   {"saga-round", "0", "round"},     {"saga-round", "1x", "round"},
                {"saga-attempt", NULL, "attempt"},  {"ce_type", "saga.reply", "type"}, {"saga-protocol", "9", "protocol"},
                {"saga-namespace", "", "namespace"}, {"saga-action", NULL, "action"},  {"saga-deadline", "soon", "deadline"},
-               {"ce_id", "7", "ce_id"}};
+               {"ce_id", "7", "ce_id"},             {"saga-clock", "{\"a\":7}", "clock"}, {"saga-clock", "now", "clock"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct wire_command command = sample_command(), back;
         struct wire_message message = command_message(&command);

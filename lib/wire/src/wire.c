@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/vclock.h"
 #include "headers.h"
 
 #define OUTPUT_MAX (900u * 1024)
@@ -117,7 +118,8 @@ static char *id_text(struct arena *arena, const struct uuid *id)
 }
 
 static void put_common(struct arena *arena, struct wire_message *message, const char *type, const struct uuid *id,
-                       const char *source, int64_t now_ms, const struct wire_about *about, const char *traceparent)
+                       const char *source, int64_t now_ms, const struct wire_about *about, const char *traceparent,
+                       const char *clock)
 {
     message->key = id_text(arena, &about->saga_id);
     message->key_len = strlen(message->key);
@@ -136,12 +138,14 @@ static void put_common(struct arena *arena, struct wire_message *message, const 
     put_number(arena, message, "saga-attempt", about->attempt);
     if (traceparent)
         put(message, "traceparent", traceparent);
+    if (clock)
+        put(message, "saga-clock", clock);
 }
 
 void wire_command_message(struct arena *arena, const struct wire_command *command, int64_t now_ms, struct wire_message *out)
 {
     *out = (struct wire_message){.value = command->value, .value_len = command->value_len};
-    put_common(arena, out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent);
+    put_common(arena, out, "saga.command", &command->id, command->source, now_ms, &command->about, command->traceparent, command->clock);
     put(out, "saga-action", command->action);
     if (command->deadline_ms)
         put_time(arena, out, "saga-deadline", command->deadline_ms);
@@ -151,7 +155,7 @@ void wire_reply_message(struct arena *arena, const struct wire_reply *reply, con
                         int64_t now_ms, struct wire_message *out)
 {
     *out = (struct wire_message){0};
-    put_common(arena, out, "saga.reply", id, source, now_ms, &reply->about, reply->traceparent);
+    put_common(arena, out, "saga.reply", id, source, now_ms, &reply->about, reply->traceparent, reply->clock);
 }
 
 void wire_headers_text(struct buf *out, const struct wire_message *message)
@@ -241,6 +245,18 @@ static bool read_about(struct arena *arena, const struct wire_message *message, 
     return true;
 }
 
+static bool read_clock(struct arena *arena, const struct wire_message *message, const char **clock, struct err *err)
+{
+    *clock = wire_header(arena, message, "saga-clock");
+    if (!*clock)
+        return true;
+    struct err inner;
+    json_t *value = vclock_read(*clock, strlen(*clock), &inner);
+    bool ok = value != NULL;
+    json_decref(value);
+    return ok || err_set(err, ERR_REFUSED, "header saga-clock: %s", inner.text);
+}
+
 bool wire_command_read(struct arena *arena, const struct wire_message *message, struct wire_command *command,
                        struct err *err)
 {
@@ -257,6 +273,8 @@ bool wire_command_read(struct arena *arena, const struct wire_message *message, 
     if (deadline && !clock_parse(deadline, &c.deadline_ms))
         return err_set(err, ERR_REFUSED, "header saga-deadline is not an RFC 3339 time in UTC");
     c.traceparent = wire_header(arena, message, "traceparent");
+    if (!read_clock(arena, message, &c.clock, err))
+        return false;
     json_t *value = json_read(c.value ? c.value : "", c.value_len, err);
     if (!value)
         return false;
@@ -327,6 +345,8 @@ bool wire_reply_read(struct arena *arena, const struct wire_message *message, st
     if (!need_type(arena, message, "saga.reply", err) || !read_about(arena, message, &r.about, err))
         return false;
     r.traceparent = wire_header(arena, message, "traceparent");
+    if (!read_clock(arena, message, &r.clock, err))
+        return false;
     json_t *body = json_read(message->value ? message->value : "", message->value_len, err);
     if (!body)
         return false;

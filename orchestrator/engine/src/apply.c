@@ -48,7 +48,7 @@ bool applier_begin(struct applier *applier, struct err *err)
 
 struct store_message *outgoing_new(struct arena *arena, const struct uuid *id, const struct wire_message *message)
 {
-    struct buf headers = buf_new(16 * 1024);
+    struct buf headers = buf_new(WIRE_HEADERS_TEXT_MAX);
     struct outgoing *outgoing = arena_alloc(arena, sizeof *outgoing);
     wire_headers_text(&headers, message);
     outgoing->message = *message;

@@ -22,14 +22,14 @@ static const struct pg_statement inbox_insert = {
     " ORDER BY namespace, saga_id, step, kind ON CONFLICT DO NOTHING"};
 static const struct pg_statement inbox_read = {
     "inbox_read",
-    "SELECT t.n, i.kind, i.round, i.verdict, i.reply"
+    "SELECT t.n, i.kind, i.round, i.verdict, i.reply, i.clock"
     " FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS t(namespace, saga_id, step, n)"
     " JOIN inbox i ON i.namespace = t.namespace AND i.saga_id = t.saga_id AND i.step = t.step FOR UPDATE OF i"};
 static const struct pg_statement inbox_record = {
     "inbox_record",
-    "UPDATE inbox SET round = t.round, verdict = t.verdict, reply = t.reply, recorded_at = now()"
-    " FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[])"
-    " AS t(namespace, saga_id, step, kind, round, verdict, reply)"
+    "UPDATE inbox SET round = t.round, verdict = t.verdict, reply = t.reply, clock = t.clock, recorded_at = now()"
+    " FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[])"
+    " AS t(namespace, saga_id, step, kind, round, verdict, reply, clock)"
     " WHERE inbox.namespace = t.namespace AND inbox.saga_id = t.saga_id AND inbox.step = t.step AND inbox.kind = t.kind"};
 static const struct pg_statement inbox_drop = {
     "inbox_drop",
@@ -99,8 +99,16 @@ static void fill_claim(struct claim *claim, const struct task *tasks, size_t n)
 /* The rows of one (saga, step): of its action and of its compensation. */
 struct found {
     int round;
-    const char *verdict, *reply;
+    const char *verdict, *reply, *clock;
 };
+
+static void repeat(struct task *task, const struct found *record)
+{
+    task->way = WAY_REPEAT;
+    task->body = record->reply;
+    task->body_len = record->reply ? strlen(record->reply) : 0;
+    task->clock = record->clock;
+}
 
 /* An action that another transaction is at is not seen either: sent again, it waits for that one's key. */
 static void decide_probe(struct task *task, const struct found *action)
@@ -108,9 +116,10 @@ static void decide_probe(struct task *task, const struct found *action)
     task->way = WAY_NOT_SEEN;
     if (!action->verdict || task->command.about.round > action->round)
         return;
-    task->way = strcmp(action->verdict, "refused") == 0 ? WAY_FENCED : WAY_REPEAT;
-    task->body = action->reply;
-    task->body_len = action->reply ? strlen(action->reply) : 0;
+    if (strcmp(action->verdict, "refused") == 0)
+        task->way = WAY_FENCED;
+    else
+        repeat(task, action);
 }
 
 static void decide(struct task *task, const struct found *action, const struct found *compensation)
@@ -131,9 +140,7 @@ static void decide(struct task *task, const struct found *action, const struct f
         task->reopened = true;
         return;
     }
-    task->way = WAY_REPEAT;
-    task->body = own->reply;
-    task->body_len = own->reply ? strlen(own->reply) : 0;
+    repeat(task, own);
 }
 
 static void read_rows(struct arena *arena, const struct pg_rows *rows, struct task *tasks, size_t n)
@@ -144,7 +151,8 @@ static void read_rows(struct arena *arena, const struct pg_rows *rows, struct ta
         bool action = strcmp(pg_get_text(rows, row, 1, NULL), "action") == 0;
         found[at][action ? 0 : 1] = (struct found){(int)pg_get_int(rows, row, 2),
                                                    arena_strdup(arena, pg_get_text(rows, row, 3, NULL)),
-                                                   arena_strdup(arena, pg_get_text(rows, row, 4, NULL))};
+                                                   arena_strdup(arena, pg_get_text(rows, row, 4, NULL)),
+                                                   arena_strdup(arena, pg_get_text(rows, row, 5, NULL))};
     }
     for (size_t i = 0; i < n; i++) {
         if (task_is_probe(&tasks[i]))
@@ -181,6 +189,7 @@ static size_t fill_records(struct pg_params *params, const struct task *tasks, s
     struct keys keys = open_keys(params);
     struct pg_column *kinds = pg_param_array(params, PG_TEXT), *rounds = pg_param_array(params, PG_INT4);
     struct pg_column *verdicts = pg_param_array(params, PG_TEXT), *replies = pg_param_array(params, PG_TEXT);
+    struct pg_column *clocks = pg_param_array(params, PG_TEXT);
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
         if (!tasks[i].verdict)
@@ -190,6 +199,7 @@ static size_t fill_records(struct pg_params *params, const struct task *tasks, s
         pg_add_int(rounds, tasks[i].command.about.round);
         pg_add_text(verdicts, tasks[i].verdict);
         pg_add_bytes(replies, tasks[i].body, tasks[i].body_len);
+        pg_add_text(clocks, tasks[i].clock);
         rows++;
     }
     return rows;
@@ -217,12 +227,13 @@ static void fill_replies(struct pg_params *params, struct arena *arena, const st
     struct pg_column *ids = pg_param_array(params, PG_UUID), *topics = pg_param_array(params, PG_TEXT);
     struct pg_column *keys = pg_param_array(params, PG_TEXT), *headers = pg_param_array(params, PG_JSON);
     struct pg_column *values = pg_param_array(params, PG_TEXT);
-    struct buf text = buf_new(64 * 1024);
+    struct buf text = buf_new(WIRE_HEADERS_TEXT_MAX);
     int64_t now_ms = clock_real_ms();
     for (size_t i = 0; i < n; i++) {
         struct uuid id = uuid_v7();
         struct wire_message message;
-        struct wire_reply reply = {.about = tasks[i].command.about, .traceparent = tasks[i].command.traceparent};
+        struct wire_reply reply = {.about = tasks[i].command.about, .traceparent = tasks[i].command.traceparent,
+                                   .clock = tasks[i].clock};
         buf_reset(&text);
         wire_reply_message(arena, &reply, &id, service, now_ms, &message);
         wire_headers_text(&text, &message);

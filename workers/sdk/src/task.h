@@ -23,6 +23,7 @@ struct task {
     bool reopened;    /* the row was there with an older round's `failed` */
     const char *body; /* of the reply, once it is known */
     size_t body_len;
+    const char *clock; /* of the reply: what the effect has counted up; NULL: nothing */
     const char *verdict; /* to be recorded: "succeeded", "failed", or NULL: nothing is, as of a probe */
 };
 
@@ -32,6 +33,9 @@ bool task_is_probe(const struct task *task);
 /* The inbox: one round trip to claim the keys of tasks[0..n), in a transaction that is opened here. Sets their way, and the
  * body of those that were answered before. */
 MUST_CHECK bool inbox_claim(struct pg *pg, struct arena *arena, struct task *tasks, size_t n, struct err *err);
+/* Counts up the clocks of the entities that the effects of tasks[0..n) are about, and sets the tasks' own. The order of its locks is that of
+ * the effects: it comes after all handlers and before nothing but inbox_finish, in the same transaction. */
+MUST_CHECK bool clocks_tick(struct pg *pg, struct arena *arena, struct task *tasks, size_t n, const char *service, struct err *err);
 /* Records the verdicts, drops the claims without one, puts the replies into the outbox, commits. */
 MUST_CHECK bool inbox_finish(struct pg *pg, struct arena *arena, const struct task *tasks, size_t n,
                              const char *reply_topic, const char *service, struct err *err);

@@ -115,6 +115,7 @@ static void find_twins(struct task *tasks, size_t n)
         tasks[i].twin = -1;
         tasks[i].reopened = false;
         tasks[i].verdict = NULL;
+        tasks[i].clock = NULL;
         for (size_t k = 0; k < i && tasks[i].twin < 0 && !task_is_probe(&tasks[i]); k++) {
             if (tasks[k].twin < 0 && same_key(&tasks[i].command.about, &tasks[k].command.about))
                 tasks[i].twin = (int)k;
@@ -164,6 +165,18 @@ static void log_answered(const struct task *tasks, size_t n)
     }
 }
 
+static void answer_twins(struct task *tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct task *twin = tasks[i].twin < 0 ? NULL : &tasks[tasks[i].twin];
+        if (!twin)
+            continue;
+        tasks[i].body = twin->body;
+        tasks[i].body_len = twin->body_len;
+        tasks[i].clock = twin->clock;
+    }
+}
+
 static bool attempt(void *context, size_t first, size_t n, struct err *err)
 {
     struct worker *worker = context;
@@ -173,14 +186,14 @@ static bool attempt(void *context, size_t first, size_t n, struct err *err)
     if (!inbox_claim(worker->pg, &worker->scratch, tasks, n, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (tasks[i].twin >= 0) {
-            tasks[i].body = tasks[tasks[i].twin].body;
-            tasks[i].body_len = tasks[tasks[i].twin].body_len;
-        } else if (!do_task(worker, &tasks[i], err)) {
+        if (tasks[i].twin < 0 && !do_task(worker, &tasks[i], err)) {
             pg_disconnect(worker->pg); /* ends the transaction, whatever state it is in */
             return false;
         }
     }
+    if (!clocks_tick(worker->pg, &worker->scratch, tasks, n, worker->spec->service, err))
+        return false;
+    answer_twins(tasks, n);
     fault_point("worker.before_commit");
     if (!inbox_finish(worker->pg, &worker->scratch, tasks, n, worker->reply_topic, worker->spec->service, err))
         return false;

@@ -15,6 +15,7 @@
 #define WIRE_PROTOCOL "1"
 #define WIRE_NAME_MAX 64
 #define WIRE_HEADERS_MAX 32
+#define WIRE_HEADERS_TEXT_MAX (256u * 1024) /* more than all headers of a command or reply can have (wire_headers_text) */
 
 struct wire_header {
     const char *name;
@@ -58,6 +59,7 @@ struct wire_command {
     int64_t deadline_ms;     /* 0: none */
     const char *source;      /* who sent it, ce_source */
     const char *traceparent; /* passed through in replies; NULL: none */
+    const char *clock;       /* a vector clock that names the saga's entities (base/vclock.h), JSON; NULL: it has none */
     const char *value;       /* the input, JSON */
     size_t value_len;
 };
@@ -70,6 +72,7 @@ struct wire_reply {
     const char *error;   /* JSON object {"code", "message"}, for "failed" and "retry"; NULL: none */
     int64_t retry_after_ms;
     const char *traceparent;
+    const char *clock; /* what the effect has counted up, JSON; NULL: nothing */
 };
 
 /* The message for a command or reply: key and headers, for a command the value too. The topic is left to the caller. What
