@@ -118,6 +118,7 @@ void apply_order(struct move *m)
     if (m->event->round > saga->parent_round)
         saga->parent_round = m->event->round;
     saga->changed = true;
+    clock_learn(m);
     if (saga->order == ORDER_SUPERSEDED)
         record(m, "order_ignored", -1, 0, NULL);
     else if (m->event->kind == KIND_COMPENSATION)

@@ -32,8 +32,9 @@ static bool is_current(const struct move *m)
 
 static void ignore(struct move *m, const char *what)
 {
-    char *detail = arena_printf(m->effects->arena, "{\"kind\":\"%s\",\"reply\":\"%s\",\"round\":%d}",
-                                command_kind_name(m->event->kind), what, m->event->round);
+    const char *clock = m->saga->clock ? m->event->clock : NULL;
+    char *detail = arena_printf(m->effects->arena, "{\"kind\":\"%s\",\"reply\":\"%s\",\"round\":%d%s%s}", command_kind_name(m->event->kind), what,
+                                m->event->round, clock ? ",\"clock\":" : "", clock ? clock : "");
     record(m, "reply_ignored", m->event->step, m->event->attempt, detail);
 }
 
@@ -46,6 +47,8 @@ static bool apply_verdict(struct move *m)
     if (!transition_find(m->saga->steps[m->event->step].state, on))
         return false;
     m->saga->steps[m->event->step].error = good ? NULL : m->event->error;
+    if (good && m->saga->clock && m->event->clock)
+        m->note = arena_printf(m->effects->arena, "{\"clock\":%s}", m->event->clock);
     return step_move(m, m->event->step, on, NULL, 0);
 }
 
@@ -66,10 +69,12 @@ static void apply_reply(struct move *m)
 {
     const struct event *event = m->event;
     bool verdict = event->outcome == OUTCOME_SUCCEEDED || event->outcome == OUTCOME_FAILED;
+    clock_learn(m);
     m->told = event->attempt;
     bool applied = step_calls(m, event->step) && event->round == m->saga->steps[event->step].round &&
                    (verdict ? apply_verdict(m) : apply_attempt_reply(m));
     m->told = 0;
+    m->note = NULL;
     if (applied)
         advance(m);
     else
@@ -260,6 +265,7 @@ static void apply_skip(struct move *m)
 static void apply_start(struct move *m)
 {
     m->saga->created_ms = m->now_ms;
+    clock_open(m);
     if (m->saga->order == ORDER_UNDO || m->event->error) { /* its parent has turned back before it was begun, or it comes too late */
         turn(m, m->event->error);
         advance(m);
@@ -318,7 +324,7 @@ static void set_wake(struct move *m)
 
 const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects)
 {
-    struct move m = {saga, event, now_ms, effects, 0};
+    struct move m = {saga, event, now_ms, effects, 0, NULL};
     bool ordered = event->type == EVENT_ORDER || event->type == EVENT_SUPERSEDE, had_ended = saga_ended(saga->state);
     if ((had_ended && !ordered) || machine_refusal(saga, event))
         return NULL;

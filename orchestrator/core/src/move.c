@@ -134,7 +134,7 @@ static void send(struct move *m, int step, bool probes, const char *value, size_
     s->command_id = effects->new_id();
     enum command_kind kind = machine_kind(s);
     *command = (struct command){.id = s->command_id, .step = step, .kind = kind, .round = s->round,
-                                .attempt = s->attempt, .value = value, .value_len = value_len,
+                                .attempt = s->attempt, .value = value, .value_len = value_len, .clock = m->saga->clock,
                                 .deadline_ms = has_deadline(m, step, kind) ? m->saga->deadline_ms : 0};
     if (!effects->commands_tail)
         effects->commands_tail = &effects->commands;
@@ -209,8 +209,9 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     if (on == ON_AGAIN)
         s->round++;
     if (t->entry)
-        record(m, t->entry, step, m->told ? m->told : s->attempt, s->error);
+        record(m, t->entry, step, m->told ? m->told : s->attempt, m->note ? m->note : s->error);
     m->told = 0;
+    m->note = NULL;
     switch (t->action) {
     case DO_SEND: step_calls(m, step) ? send(m, step, false, value, value_len) : arm(m, step); break;
     case DO_ASK: send(m, step, true, value, value_len); break;

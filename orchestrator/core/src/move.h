@@ -11,6 +11,7 @@ struct move {
     int64_t now_ms;
     struct effects *effects;
     int told; /* the attempt that the next entry of history is about; 0: the step's present one */
+    const char *note; /* its detail, JSON; NULL: the step's error */
 };
 
 /* ---- one step (move.c) ---- */
@@ -31,6 +32,13 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
 void step_begin(struct move *m, int step);
 /* Sends the next command of the step by `on`, or takes it the way of what cannot be sent. */
 void step_send(struct move *m, int step, enum step_event on);
+
+/* ---- the order of effects on entities (causality.c) ---- */
+
+/* The clock of a saga that starts: it names its entities, and knows of them what its parent knows. */
+void clock_open(struct move *m);
+/* Learns what the event's clock says of the saga's entities; a success has touched them. */
+void clock_learn(struct move *m);
 
 /* ---- a saga that is a step of another (child.c) ---- */
 

@@ -123,6 +123,7 @@ const char *position_move(struct position *p, const struct happening *h, struct 
     saga_release(&p->saga);
     for (size_t i = 0; i < p->saga.definition->steps_n; i++)
         p->steps[i].output = p->steps[i].error = NULL; /* of no consequence, and gone with the arena */
+    p->saga.clock = NULL;
     p->saga.input = NULL;
     set_times(p);
     return fault ? fault : check_end(p);

@@ -6,10 +6,11 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/vclock.h"
 #include "core/saga.h"
 
-#define ENTITIES_MAX 8
-#define ENTITY_KEY_MAX 200 /* bytes */
+#define ENTITIES_MAX VCLOCK_ENTITIES_MAX
+#define ENTITY_KEY_MAX VCLOCK_KEY_MAX /* bytes */
 
 struct entity_definition {
     const struct template_node *key; /* over the input */

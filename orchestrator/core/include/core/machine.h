@@ -54,6 +54,7 @@ struct event {
     size_t output_len;
     const char *error;          /* JSON object text or NULL; of EVENT_START: why it must not begin any more */
     int64_t retry_after_ms;     /* 0: as the policy says */
+    const char *clock;          /* vector clock, valid, or NULL: EVENT_REPLY: what the effect counted up; EVENT_START, EVENT_ORDER: the parent's */
     int64_t at_ms;              /* EVENT_RELEASED */
     bool has_entities;          /* EVENT_START, EVENT_TIMER: the saga heads the queues of all that it is to hold */
     const char *version;        /* of an operator's act: the step as it was seen (step_version); NULL: whatever it is */
@@ -71,6 +72,16 @@ struct command {
     int64_t deadline_ms; /* the saga's own, where an action must not begin after it; 0: begin it whenever it comes */
     const char *value;   /* JSON text */
     size_t value_len;
+    const char *clock;   /* as far as the saga knew it, and so its entities; JSON or NULL */
+};
+
+/* "This step has touched that entity": one of the service's effects, by its number there. It may be told more than once. */
+struct touch {
+    struct touch *next;
+    const char *entity;
+    int step;
+    enum command_kind kind; /* of the effect: never a probe */
+    int64_t number;
 };
 
 /* A line of the saga's history. */
@@ -89,6 +100,7 @@ struct effects {
     struct uuid (*new_id)(void); /* the machine has no randomness of its own */
     struct command *commands, **commands_tail;
     struct history_entry *history, **history_tail;
+    struct touch *touches;
     bool changed; /* the saga changed and must be written */
     bool notice;  /* it ended or stalled: worth telling */
     struct {      /* what a saga with a parent answers now, in place of what an event before had it answer */

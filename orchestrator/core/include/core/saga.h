@@ -82,6 +82,7 @@ struct saga {
     const char *parent_step; /* its name */
     int parent_round;        /* of the step, as far as is known */
     const char *traceparent;     /* with which it was started, valid; or NULL */
+    const char *clock;           /* what is known of the order of effects on its entities (base/vclock.h), JSON; NULL: it has none */
     int64_t version;     /* transactions that changed it so far; also the number of its last row of history */
     const char *input;   /* JSON text */
     size_t input_len;
