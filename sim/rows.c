@@ -122,7 +122,7 @@ static struct schema *new_schema(const char *name)
     } shapes[TABLES_N] = {
         [T_DEFINITION] = {"definition", D_CELLS}, [T_SAGA] = {"saga", S_CELLS},       [T_SAGA_KEY] = {"saga_key", K_CELLS}, [T_SAGA_LIVE] = {"saga_live", L_CELLS},
         [T_STEP] = {"step", P_CELLS},             [T_HISTORY] = {"history", H_CELLS}, [T_OUTBOX] = {"outbox", O_CELLS},
-        [T_ENTITY_LOCK] = {"entity_lock", B_CELLS}, [T_CLAIM] = {"entity_claim", C_CELLS},
+        [T_ENTITY_LOCK] = {"entity_lock", B_CELLS}, [T_CLAIM] = {"entity_claim", C_CELLS}, [T_TOUCH] = {"entity_touch", U_CELLS},
         [T_INBOX] = {"inbox", I_CELLS},           [T_CLOCK] = {"entity_clock", N_CELLS},
         [T_EFFECT] = {"effect", E_CELLS}};
     struct schema *schema = mem_alloc(sizeof *schema);

@@ -128,16 +128,16 @@ static bool saga_load(struct session *session, const struct args *args, struct p
     static const int columns[] = {S_ID,      S_DEFINITION, S_VERSION,  S_STATE, S_CANCELLED, S_INPUT,
                                   S_CREATED, S_ENDED,      S_DEADLINE, S_WAKE,  S_KEY,       S_TRACE,
                                   S_PAUSED,  S_START,      S_ABOUT,    S_LABELS,
-                                  S_PARENT,  S_PARENT_STEP, S_ORDER,   S_PARENT_ROUND};
+                                  S_PARENT,  S_PARENT_STEP, S_ORDER,   S_PARENT_ROUND, S_CLOCK};
     struct cell *ids = ordered(&args->of[0]);
     for (size_t i = 0; i < args->of[0].n; i++) {
         const struct row *row = row_find(session, T_SAGA, &ids[i], 1);
         if (!row)
             continue;
-        struct cell *out = sim_result(rows, 21);
-        for (size_t k = 0; k < 20; k++)
+        struct cell *out = sim_result(rows, 22);
+        for (size_t k = 0; k < 21; k++)
             out[k] = given(&row_seen(session, row)->cells[columns[k]]);
-        out[20] = cell_int(last_seq(session, &ids[i]));
+        out[21] = cell_int(last_seq(session, &ids[i]));
     }
     free(ids);
     return true;
@@ -174,7 +174,7 @@ static bool saga_insert(struct session *session, const struct args *args, struct
     for (size_t i = 0; i < args->of[1].n; i++) {
         const struct cell cells[] = {*A(1, i), *A(2, i), *A(3, i), *A(4, i),  *A(5, i),  *A(6, i),
                                      *A(7, i), *A(8, i), *A(9, i), *A(10, i), *A(11, i), *A(12, i),
-                                     cell_int(0), *A(13, i), *A(14, i), *A(15, i), *A(16, i), *A(17, i), *A(18, i), *A(19, i)};
+                                     cell_int(0), *A(13, i), *A(14, i), *A(15, i), *A(16, i), *A(17, i), *A(18, i), *A(19, i), *A(20, i)};
         const struct cell key[] = {*A(6, i), *A(1, i)}, live[] = {*A(14, i), *A(2, i), *A(1, i)};
         if (!insert_new(session, T_SAGA, cells, 1) || (!key[0].null && !insert_new(session, T_SAGA_KEY, key, 1)) ||
             (!live[0].null && A(9, i)->null && !insert_new(session, T_SAGA_LIVE, live, 2)))
@@ -216,8 +216,21 @@ static bool saga_update(struct session *session, const struct args *args, struct
         image.cells[S_DEADLINE] = *A(6, i);
         image.cells[S_ORDER] = *A(7, i);
         image.cells[S_PARENT_ROUND] = *A(8, i);
+        image.cells[S_CLOCK] = *A(9, i);
         row_write(session, row, image.cells);
         if (!image.cells[S_ENDED].null && !leave_live(session, &image))
+            return false;
+    }
+    return true;
+}
+
+static bool touch_insert(struct session *session, const struct args *args, struct pg_rows *rows)
+{
+    (void)rows;
+    for (size_t i = 0; i < args->of[1].n; i++) {
+        const struct cell cells[] = {*A(1, i), *A(2, i), *A(3, i), *A(4, i), *A(5, i), *A(6, i)};
+        bool inserted;
+        if (!row_insert(session, T_TOUCH, cells, 4, &inserted))
             return false;
     }
     return true;
@@ -876,12 +889,13 @@ const struct model sim_models[] = {
     {"definition_insert", 0x3c8f373d, definition_insert},
     {"definition_get", 0xd8b719bf, definition_get},
     {"server_start", 0x4e444919, server_start},
-    {"saga_load", 0xf85a3b96, saga_load},
+    {"saga_load", 0x97163af4, saga_load},
     {"step_load", 0xd83c98a2, step_load},
-    {"saga_insert", 0x5a9a1d10, saga_insert},
-    {"saga_update", 0x4f6f2375, saga_update},
+    {"saga_insert", 0x869f97c6, saga_insert},
+    {"saga_update", 0x5b893a04, saga_update},
     {"step_insert", 0x62a03bf4, step_insert},
     {"step_update", 0x51c221cc, step_update},
+    {"touch_insert", 0x1c8bb8b6, touch_insert},
     {"history_insert", 0xcd156f99, history_insert},
     {"saga_by_key", 0x7c6cba90, saga_by_key},
     {"saga_generations", 0xa9af178e, saga_generations},
@@ -907,7 +921,7 @@ const struct model sim_models[] = {
     {"inbox_read", 0x78481253, inbox_read},
     {"inbox_record", 0xa80e941c, inbox_record},
     {"inbox_drop", 0xe26c17d5, inbox_drop},
-    {"clock_tick", 0, clock_tick},
+    {"clock_tick", 0xa841588c, clock_tick},
     {"replies_insert", 0x9c650a26, replies_insert},
     {"handler_savepoint", 0x37642618, save},
     {"handler_rollback", 0xcb273665, return_to},

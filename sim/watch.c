@@ -524,6 +524,7 @@ static struct saga *committed_saga(struct arena *arena, const struct known *know
     struct saga *saga = arena_alloc(arena, sizeof *saga);
     *saga = (struct saga){.id = known->id, .definition = known->definition, .cancelled = image->cells[S_CANCELLED].n,
                           .parent_step = keep(arena, &image->cells[S_PARENT_STEP]), .parent_round = (int)image->cells[S_PARENT_ROUND].n,
+                          .clock = keep(arena, &image->cells[S_CLOCK]),
                           .paused = image->cells[S_PAUSED].n, .start_ms = image->cells[S_START].n,
                           .created_ms = image->cells[S_CREATED].n, .ended_ms = image->cells[S_ENDED].n,
                           .deadline_ms = image->cells[S_DEADLINE].n, .wake_ms = image->cells[S_WAKE].n};

@@ -75,7 +75,8 @@ static struct store_message *command_message(struct engine *engine, struct arena
         .source = engine->config.prefix,
         .traceparent = wire_traceparent(saga->traceparent, &saga->id, &command->id, arena_alloc(arena, WIRE_TRACEPARENT_MAX)),
         .value = command->value,
-        .value_len = command->value_len};
+        .value_len = command->value_len,
+        .clock = command->clock};
     struct wire_message message;
     wire_command_message(arena, &wire, now_ms, &message);
     message.topic = step->child ? engine->reply_topic : arena_strdup(arena, wire_command_topic(engine->config.prefix, step->service, topic));
@@ -362,7 +363,7 @@ static void fold(struct applier *applier, struct happening **sorted, size_t firs
     *effects = (struct effects){.arena = &applier->arena, .new_id = uuid_v7};
     const struct happening *maker = fresh ? first_order(sorted, first, end) : NULL;
     if (maker)
-        machine_apply(saga, &(struct event){.type = EVENT_START, .error = child_lateness(maker->order, now_ms)}, now_ms, effects);
+        machine_apply(saga, &(struct event){.type = EVENT_START, .error = child_lateness(maker->order, now_ms), .clock = maker->event.clock}, now_ms, effects);
     for (size_t i = first; i < end; i++) {
         if (!resolve(sorted[i], saga) || sorted[i] == maker)
             continue;
@@ -430,7 +431,7 @@ static bool apply_to_sagas(struct applier *applier, struct happening **sorted, s
             continue;
         notices[changes_n] = effects.notice;
         changes[changes_n] = (struct store_change){
-            .saga = saga, .is_new = sagas->fresh[at], .history = effects.history,
+            .saga = saga, .is_new = sagas->fresh[at], .history = effects.history, .touches = effects.touches,
             .messages = command_messages(engine, arena, saga, effects.commands, now_ms)};
         struct store_message *answer = child_answer(engine, arena, saga, &effects, now_ms);
         if (answer) {

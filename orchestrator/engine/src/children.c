@@ -44,7 +44,7 @@ bool child_read(struct arena *arena, const struct wire_message *message, struct 
     bool ok = value && read_value(arena, value, order, err);
     json_decref(value);
     *out = (struct happening){.saga_id = child_id(&order->parent_id, order->step, 1), .order = order, .generation = 1};
-    out->event = (struct event){.type = EVENT_ORDER, .kind = order->kind, .round = order->round, .attempt = command.about.attempt};
+    out->event = (struct event){.type = EVENT_ORDER, .kind = order->kind, .round = order->round, .attempt = command.about.attempt, .clock = command.clock};
     return ok;
 }
 
@@ -134,7 +134,8 @@ struct store_message *child_answer(struct engine *engine, struct arena *arena, c
                                .output = effects->answer.output,
                                .output_len = effects->answer.output_len,
                                .error = effects->answer.error,
-                               .traceparent = saga->traceparent};
+                               .traceparent = saga->traceparent,
+                               .clock = saga->clock};
     struct buf value = buf_new(VALUE_MAX_BYTES + 64 * 1024);
     wire_reply_value(&value, &reply);
     struct wire_message message;

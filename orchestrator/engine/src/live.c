@@ -93,7 +93,7 @@ static size_t entry_size(const struct saga *saga)
 {
     size_t steps_n = saga->definition->steps_n;
     size_t size = sizeof(struct entry) + steps_n * sizeof(struct saga_step) + saga->input_len + 1 +
-                  text_size(saga->idempotency_key) + text_size(saga->key) + text_size(saga->parent_step) + text_size(saga->labels) + text_size(saga->traceparent) + text_size(saga->definition->name);
+                  text_size(saga->idempotency_key) + text_size(saga->key) + text_size(saga->parent_step) + text_size(saga->labels) + text_size(saga->clock) + text_size(saga->traceparent) + text_size(saga->definition->name);
     for (size_t i = 0; i < steps_n; i++)
         size += (saga->steps[i].output ? saga->steps[i].output_len + 1 : 0) + text_size(saga->steps[i].error);
     return size;
@@ -133,6 +133,7 @@ static struct entry *copy_of(const struct saga *saga)
     to->key = copy_text(&texts, saga->key);
     to->parent_step = copy_text(&texts, saga->parent_step);
     to->labels = copy_text(&texts, saga->labels);
+    to->clock = copy_text(&texts, saga->clock);
     to->traceparent = copy_text(&texts, saga->traceparent);
     for (size_t i = 0; i < steps_n; i++) {
         const struct saga_step *from = &saga->steps[i];

@@ -38,7 +38,8 @@ static void to_happening(const struct wire_reply *reply, struct happening *out)
                                 .output = reply->output,
                                 .output_len = reply->output_len,
                                 .error = reply->error,
-                                .retry_after_ms = reply->retry_after_ms};
+                                .retry_after_ms = reply->retry_after_ms,
+                                .clock = reply->clock};
     (void)!command_kind_parse(reply->about.kind, &out->event.kind); /* wire has checked both words */
     (void)!outcome_parse(reply->outcome, &out->event.outcome);
 }

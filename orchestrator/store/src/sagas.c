@@ -17,7 +17,7 @@ static const struct pg_statement server_start = {
 static const struct pg_statement saga_load = {
     "saga_load",
     "SELECT id, definition, version, state, cancelled, input, created_at, ended_at, deadline_at, wake_at, idempotency_key,"
-    " traceparent, paused, start_at, key, labels::text, parent_id, parent_step, parent_order, parent_round, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
+    " traceparent, paused, start_at, key, labels::text, parent_id, parent_step, parent_order, parent_round, clock, (SELECT coalesce(max(seq), 0) FROM history WHERE saga_id = id) FROM saga WHERE id = ANY($1) ORDER BY id"};
 static const struct pg_statement step_load = {
     "step_load",
     "SELECT saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived, probing"
@@ -26,21 +26,23 @@ static const struct pg_statement saga_insert = {
     "saga_insert",
     "INSERT INTO saga (id, namespace, definition, version, state, cancelled, idempotency_key, input, created_at, ended_at,"
     "                  deadline_at, wake_at, traceparent, start_at, key, labels, parent_id, parent_step, parent_order,"
-    "                  parent_round)"
+    "                  parent_round, clock)"
     " SELECT id, $1, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at,"
-    "        key, labels::jsonb, parent_id, parent_step, parent_order, parent_round"
+    "        key, labels::jsonb, parent_id, parent_step, parent_order, parent_round, clock"
     " FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[], $6::bool[], $7::text[], $8::json[],"
     "             $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[],"
-    "             $14::timestamptz[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[], $20::int[])"
+    "             $14::timestamptz[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[], $20::int[],"
+    "             $21::json[])"
     " AS t(id, definition, version, state, cancelled, ikey, input, created_at, ended_at, deadline_at, wake_at, trace, start_at, key, labels,"
-    "      parent_id, parent_step, parent_order, parent_round)"};
+    "      parent_id, parent_step, parent_order, parent_round, clock)"};
 static const struct pg_statement saga_update = {
     "saga_update",
     "UPDATE saga SET state = t.state, cancelled = t.cancelled, ended_at = t.ended_at, wake_at = t.wake_at, paused = t.paused,"
-    " deadline_at = t.deadline_at, parent_order = t.parent_order, parent_round = t.parent_round"
+    " deadline_at = t.deadline_at, parent_order = t.parent_order, parent_round = t.parent_round,"
+    " clock = t.clock"
     " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::bool[], $7::timestamptz[], $8::text[],"
-    "             $9::int[])"
-    " AS t(id, state, cancelled, ended_at, wake_at, paused, deadline_at, parent_order, parent_round) WHERE saga.id = t.id"};
+    "             $9::int[], $10::json[])"
+    " AS t(id, state, cancelled, ended_at, wake_at, paused, deadline_at, parent_order, parent_round, clock) WHERE saga.id = t.id"};
 static const struct pg_statement step_insert = {
     "step_insert",
     "INSERT INTO step (saga_id, position, state, round, attempt, paused, due_at, command_id, output, error, waived,"
@@ -59,6 +61,12 @@ static const struct pg_statement step_update = {
 static const struct pg_statement history_insert = {
     "history_insert",
     "INSERT INTO history (saga_id, seq, entries) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::json[])"};
+static const struct pg_statement touch_insert = {
+    "touch_insert",
+    "INSERT INTO entity_touch (namespace, key, saga_id, step, kind, service, number)"
+    " SELECT $1, key, saga_id, step, kind, service, number"
+    " FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[])"
+    " AS t(key, saga_id, step, kind, service, number) ON CONFLICT DO NOTHING"};
 static const struct pg_statement outbox_insert = {
     "outbox_insert",
     "INSERT INTO outbox (id, topic, key, headers, value, leased_until)"
@@ -105,13 +113,14 @@ static bool read_saga(struct arena *arena, const struct pg_rows *rows, size_t ro
                           .start_ms = pg_get_time(rows, row, 13),
                           .parent_id = pg_get_uuid(rows, row, 16),
                           .parent_round = (int)pg_get_int(rows, row, 19),
-                          .version = pg_get_int(rows, row, 20)};
+                          .version = pg_get_int(rows, row, 21)};
     saga->input = keep_text(arena, rows, row, 5, &saga->input_len);
     saga->idempotency_key = keep_text(arena, rows, row, 10, NULL);
     saga->traceparent = keep_text(arena, rows, row, 11, NULL);
     saga->key = keep_text(arena, rows, row, 14, NULL);
     saga->labels = keep_text(arena, rows, row, 15, NULL);
     saga->parent_step = keep_text(arena, rows, row, 17, NULL);
+    saga->clock = keep_text(arena, rows, row, 20, NULL);
     saga->steps = arena_array(arena, definition->steps_n, sizeof *saga->steps);
     if (!parent_order_parse(pg_get_text(rows, row, 18, NULL), &saga->order))
         return err_set(err, ERR_REFUSED, "a saga has the unknown order '%s'", pg_get_text(rows, row, 18, NULL));
@@ -209,11 +218,11 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
 {
     static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_INT4, PG_TEXT, PG_BOOL, PG_TEXT,
                                          PG_JSON, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TEXT, PG_TIME, PG_TEXT, PG_TEXT,
-                                         PG_UUID, PG_TEXT, PG_TEXT, PG_INT4};
-    struct pg_column *c[19];
+                                         PG_UUID, PG_TEXT, PG_TEXT, PG_INT4, PG_JSON};
+    struct pg_column *c[20];
     size_t rows = 0;
     pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
-    for (size_t i = 0; i < 19; i++)
+    for (size_t i = 0; i < 20; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -241,6 +250,7 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
         pg_add_text(c[16], saga->parent_step);
         pg_add_text(c[17], parent_order_name(saga->order));
         pg_add_int(c[18], saga->parent_round);
+        pg_add_text(c[19], saga->clock);
         rows++;
     }
     return rows;
@@ -248,10 +258,10 @@ static size_t fill_saga_insert(struct pg_params *params, const struct store_chan
 
 static size_t fill_saga_update(struct pg_params *params, const struct store_change *changes, size_t n)
 {
-    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME, PG_BOOL, PG_TIME, PG_TEXT, PG_INT4};
-    struct pg_column *c[9];
+    static const enum pg_type types[] = {PG_UUID, PG_TEXT, PG_BOOL, PG_TIME, PG_TIME, PG_BOOL, PG_TIME, PG_TEXT, PG_INT4, PG_JSON};
+    struct pg_column *c[10];
     size_t rows = 0;
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 10; i++)
         c[i] = pg_param_array(params, types[i]);
     for (size_t i = 0; i < n; i++) {
         const struct saga *saga = changes[i].saga;
@@ -266,6 +276,7 @@ static size_t fill_saga_update(struct pg_params *params, const struct store_chan
         pg_add_time(c[6], saga->deadline_ms);
         pg_add_text(c[7], parent_order_name(saga->order));
         pg_add_int(c[8], saga->parent_round);
+        pg_add_text(c[9], saga->clock);
         rows++;
     }
     return rows;
@@ -354,6 +365,27 @@ static void fill_history(struct pg_params *params, const struct store_change *ch
     buf_free(&text);
 }
 
+static size_t fill_touches(struct pg_params *params, const struct store_change *changes, size_t n)
+{
+    pg_param_text(params, PG_TEXT, STORE_NAMESPACE);
+    struct pg_column *keys = pg_param_array(params, PG_TEXT), *ids = pg_param_array(params, PG_UUID);
+    struct pg_column *steps = pg_param_array(params, PG_TEXT), *kinds = pg_param_array(params, PG_TEXT);
+    struct pg_column *services = pg_param_array(params, PG_TEXT), *numbers = pg_param_array(params, PG_INT8);
+    size_t rows = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct saga *saga = changes[i].saga;
+        for (const struct touch *touch = changes[i].touches; touch; touch = touch->next, rows++) {
+            pg_add_text(keys, touch->entity);
+            pg_add_uuid(ids, &saga->id);
+            pg_add_text(steps, saga->definition->steps[touch->step].name);
+            pg_add_text(kinds, command_kind_name(touch->kind));
+            pg_add_text(services, saga->definition->steps[touch->step].service);
+            pg_add_int(numbers, touch->number);
+        }
+    }
+    return rows;
+}
+
 struct outbox_columns {
     struct pg_column *id, *topic, *key, *headers, *value;
 };
@@ -438,9 +470,10 @@ static void note_saved(struct store_change *changes, size_t n)
     }
 }
 
+#define WRITES_MAX 10
 struct writer {
-    struct pg_params params[9];
-    struct pg_call calls[10];
+    struct pg_params params[WRITES_MAX];
+    struct pg_call calls[WRITES_MAX + 1];
     size_t calls_n;
 };
 
@@ -467,6 +500,7 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct st
     add_call(&w, &entity_wake, &w.params[8], released);
     add_call(&w, &step_insert, &w.params[3], fill_steps(&w.params[3], changes, n, false));
     add_call(&w, &step_update, &w.params[4], fill_steps(&w.params[4], changes, n, true));
+    add_call(&w, &touch_insert, &w.params[9], fill_touches(&w.params[9], changes, n));
     size_t messages = fill_outbox(&w.params[5], changes, n, terms->lease_ms), outbox_at = w.calls_n;
     add_call(&w, &outbox_insert, &w.params[5], messages);
     if (terms->begun)
@@ -477,7 +511,7 @@ bool store_save(struct pg *pg, struct store_change *changes, size_t n, struct st
     terms->woke = ok && released && pg_rows_count(w.calls[wake_at].rows) > 0;
     for (size_t i = 0; i < w.calls_n && ok; i++)
         pg_rows_free(w.calls[i].rows);
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < WRITES_MAX; i++)
         pg_params_free(&w.params[i]);
     if (ok)
         note_saved(changes, n);

@@ -19,7 +19,7 @@ struct pg_statement {
     const char *sql;  /* $1, $2, ...; table names without schema */
 };
 
-#define PG_PARAMS_MAX 20
+#define PG_PARAMS_MAX 24
 struct pg_column {
     enum pg_type type;
     bool array;

@@ -67,6 +67,7 @@ struct store_change {
     struct saga *saga;
     bool is_new;
     const struct history_entry *history;
+    const struct touch *touches; /* each is kept once, however often it is told */
     struct store_message *messages;
     const char *const *released; /* the entity keys of a saga that ends: it lets them go, and whoever is next is woken */
     size_t released_n;
