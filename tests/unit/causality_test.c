@@ -1,7 +1,10 @@
-/* core: what a saga learns of the order of effects on its entities, what it passes on, and what it tells of its own. */
+/* core: what a saga learns of the order of effects on its entities, what it passes on, what it tells of its own; and how the effects of
+ * two sagas are compared. */
+#include <ctype.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "core/conflict.h"
 #include "core/machine.h"
 #include "suite.h"
 
@@ -155,6 +158,85 @@ START_TEST(a_child_begins_with_what_its_parent_knows_of_its_entities)
 }
 END_TEST
 
+/* ---- two sagas ---- */
+
+/* "x1 y2 X3": effects by service and number; a capital is the compensation of the last action there. */
+static size_t effects_of(const char *effects, struct entity_effect *out)
+{
+    static const char *const services[] = {"x", "y", "z"};
+    static const char *const steps[] = {"a", "b", "c", "d", "e", "f"};
+    const char *last[3] = {"?", "?", "?"};
+    size_t n = 0;
+    for (; *effects; effects += effects[2] ? 3 : 2) {
+        int service = tolower(effects[0]) - 'x';
+        bool undo = isupper(effects[0]);
+        if (!undo)
+            last[service] = steps[n];
+        out[n++] = (struct entity_effect){.step = last[service], .service = services[service], .undo = undo, .number = effects[1] - '0'};
+    }
+    return n;
+}
+
+START_TEST(two_sagas_are_compared_by_the_numbers_of_their_effects)
+{
+    static const struct {
+        const char *a, *b, *precedence;
+        size_t dirty, dirty_back; /* effects of b within a, and of a within b */
+    } cases[] = {
+        {"x1 y1", "x2 y2", "before", 0, 0},
+        {"x2 y2", "x1 y1", "after", 0, 0},
+        {"x1 y2", "x2 y1", "concurrent", 0, 0}, /* at x the one, at y the other */
+        {"x1 x3", "x2", "concurrent", 0, 0},    /* in the midst of it */
+        {"x1", "y1", "none", 0, 0},
+        {"", "x1", "none", 0, 0},
+        {"x1 y1", "y2 z1", "before", 0, 0}, /* y alone tells */
+        {"x1 X3", "x2", "before", 1, 0},    /* between an action and its compensation */
+        {"x1 X2", "x3", "before", 0, 0},
+        {"x2 X3", "x1", "after", 0, 0},
+        {"x1 X3", "y2", "none", 0, 0}, /* another service's numbers say nothing */
+        {"x1 X4", "x2 X3", "before", 2, 0},
+        {"x1 X3", "x2 X4", "before", 1, 1},
+        {"X3", "x2", "none", 0, 0}, /* its action was never told */
+        {"x1 y3 X9", "x2 y1", "concurrent", 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct entity_effect a[8], b[8];
+        struct dirty dirty[8];
+        size_t a_n = effects_of(cases[i].a, a), b_n = effects_of(cases[i].b, b);
+        ck_assert_str_eq(precedence_name(effects_compare(a, a_n, b, b_n)), cases[i].precedence);
+        ck_assert_uint_eq(effects_dirty(a, a_n, b, b_n, dirty, 8), cases[i].dirty);
+        ck_assert_uint_eq(effects_dirty(b, b_n, a, a_n, dirty, 8), cases[i].dirty_back);
+    }
+}
+END_TEST
+
+START_TEST(what_was_dirty_is_named_and_bounded)
+{
+    struct entity_effect a[8], b[8];
+    struct dirty dirty[2];
+    size_t a_n = effects_of("x1 X9", a), b_n = effects_of("x2 x4 x6", b);
+    ck_assert_uint_eq(effects_dirty(a, a_n, b, b_n, dirty, 2), 2);
+    ck_assert_ptr_eq(dirty[0].action, &a[0]);
+    ck_assert_ptr_eq(dirty[0].compensation, &a[1]);
+    ck_assert_ptr_eq(dirty[1].between, &b[1]);
+}
+END_TEST
+
+/* Children of one saga have steps of one name. */
+START_TEST(a_compensation_belongs_to_the_action_of_its_own_saga)
+{
+    struct entity_effect a[] = {{.step = "s", .service = "x", .number = 1, .saga_id = uuid_v7()},
+                                {.step = "s", .service = "x", .number = 3, .saga_id = uuid_v7()},
+                                {.step = "s", .service = "x", .number = 4, .undo = true}};
+    struct entity_effect b = {.step = "t", .service = "x", .number = 2};
+    struct dirty dirty[4];
+    a[2].saga_id = a[1].saga_id;
+    ck_assert_uint_eq(effects_dirty(a, 3, &b, 1, dirty, 4), 0);
+    a[2].saga_id = a[0].saga_id;
+    ck_assert_uint_eq(effects_dirty(a, 3, &b, 1, dirty, 4), 1);
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &a_clock_names_the_sagas_entities_from_the_start,
     &replies_are_merged_and_passed_on_with_the_next_command,
@@ -162,6 +244,9 @@ static const TTest **const tests[] = {
     &a_late_success_is_no_verdict_but_its_effect_is_told,
     &older_numbers_change_nothing_that_is_known,
     &a_child_begins_with_what_its_parent_knows_of_its_entities,
+    &two_sagas_are_compared_by_the_numbers_of_their_effects,
+    &what_was_dirty_is_named_and_bounded,
+    &a_compensation_belongs_to_the_action_of_its_own_saga,
     NULL,
 };
 static const struct suite_case cases[] = {{"causality", tests, 0}};

@@ -1,0 +1,52 @@
+#include "core/conflict.h"
+
+#include <string.h>
+
+const char *precedence_name(enum precedence precedence)
+{
+    static const char *const names[] = {"none", "before", "after", "concurrent"};
+    return names[precedence];
+}
+
+static bool same_service(const struct entity_effect *x, const struct entity_effect *y)
+{
+    return strcmp(x->service, y->service) == 0;
+}
+
+enum precedence effects_compare(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n)
+{
+    bool before = false, after = false;
+    for (size_t i = 0; i < a_n; i++) {
+        for (size_t k = 0; k < b_n; k++) {
+            if (a[i].undo || b[k].undo || !same_service(&a[i], &b[k]))
+                continue;
+            before = before || a[i].number < b[k].number;
+            after = after || a[i].number > b[k].number;
+        }
+    }
+    if (before && after)
+        return PRECEDENCE_CONCURRENT;
+    return before ? PRECEDENCE_BEFORE : after ? PRECEDENCE_AFTER : PRECEDENCE_NONE;
+}
+
+static const struct entity_effect *action_of(const struct entity_effect *a, size_t a_n, const struct entity_effect *compensation)
+{
+    for (size_t i = 0; i < a_n; i++) {
+        if (!a[i].undo && uuid_equal(&a[i].saga_id, &compensation->saga_id) && strcmp(a[i].step, compensation->step) == 0)
+            return &a[i];
+    }
+    return NULL;
+}
+
+size_t effects_dirty(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n, struct dirty *out, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a_n; i++) {
+        const struct entity_effect *action = a[i].undo ? action_of(a, a_n, &a[i]) : NULL;
+        for (size_t k = 0; action && k < b_n && n < max; k++) {
+            if (same_service(&b[k], action) && b[k].number > action->number && b[k].number < a[i].number)
+                out[n++] = (struct dirty){action, &a[i], &b[k]};
+        }
+    }
+    return n;
+}
