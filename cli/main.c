@@ -74,6 +74,7 @@ static const struct conf_command commands[] = {
     {"get", "ID: a saga with its steps"},
     {"history", "ID: what happened, as a timeline"},
     {"entity", "KEY: who holds it, and who waits for it"},
+    {"conflicts", "KEY: which sagas met on it without holding it"},
     {"cancel", "ID: turns a running saga back"},
     {"pause", "ID: holds a saga where it is"},
     {"resume", "ID: lets it go on"},
@@ -354,13 +355,37 @@ static void print_entity(const json_t *answer)
         print_claim("waits", claim);
 }
 
-static int run_entity(const struct options *o, const char *key)
+static void print_dirty(const json_t *dirty)
+{
+    const json_t *touched = json_object_get(dirty, "touched");
+    printf("%-10s %s did %s of %s after %s did its %s there, which was then undone\n", "dirty", text(dirty, "by"),
+           text(touched, "step"), text(dirty, "service"), text(dirty, "undone"), text(dirty, "step"));
+}
+
+static void print_conflicts(const json_t *answer)
+{
+    const json_t *pairs = json_object_get(answer, "pairs"), *pair, *dirty;
+    size_t i, k;
+    if (!json_integer_value(json_object_get(answer, "conflicts")))
+        printf("no two of %zu sagas met on it\n", json_array_size(json_object_get(answer, "sagas")));
+    json_array_foreach(pairs, i, pair) {
+        if (strcmp(text(pair, "order"), "concurrent") == 0)
+            printf("%-10s %s and %s: each was before the other somewhere\n", "concurrent", text(pair, "first"), text(pair, "second"));
+        json_array_foreach(json_object_get(pair, "dirty"), k, dirty)
+            print_dirty(dirty);
+    }
+    if (json_is_string(json_object_get(answer, "since")))
+        printf("older than %s: not looked at\n", text(answer, "since"));
+}
+
+static int run_entity(const struct options *o, const char *key, bool conflicts)
 {
     struct buf path = buf_new(4096);
     buf_str(&path, "/v1/entities/");
     for (; *key; key++)
         buf_printf(&path, isalnum((unsigned char)*key) ? "%c" : "%%%02X", (unsigned char)*key);
-    int status = call_and_print(o, "GET", buf_text(&path), NULL, print_entity, NULL);
+    buf_str(&path, conflicts ? "/conflicts" : "");
+    int status = call_and_print(o, "GET", buf_text(&path), NULL, conflicts ? print_conflicts : print_entity, NULL);
     buf_free(&path);
     return status;
 }
@@ -498,7 +523,8 @@ static int run(const struct options *o, const struct conf_result *result)
     bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
     bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
     bool check = strcmp(command, "verify") == 0, path = check || strcmp(command, "apply") == 0;
-    bool signal = strcmp(command, "signal") == 0, two = act || signal, entity = strcmp(command, "entity") == 0;
+    bool signal = strcmp(command, "signal") == 0, two = act || signal;
+    bool conflicts = strcmp(command, "conflicts") == 0, entity = conflicts || strcmp(command, "entity") == 0;
     if (two && result->args_n != 2)
         return usage("the command wants a saga's id and a name");
     if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
@@ -523,7 +549,7 @@ static int run(const struct options *o, const struct conf_result *result)
     if (strcmp(command, "history") == 0)
         return run_history(o, argument);
     if (entity)
-        return run_entity(o, argument);
+        return run_entity(o, argument, conflicts);
     if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
         return run_hold(o, command, argument);
     if (strcmp(command, "cancel") == 0)

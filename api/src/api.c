@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"POST", "/v1/sagas/{}/steps/{}/retry", false, acts_retry},
     {"POST", "/v1/sagas/{}/steps/{}/resolve", false, acts_resolve},
     {"POST", "/v1/sagas/{}/steps/{}/skip", false, acts_skip},
+    {"GET", "/v1/entities/{*}/conflicts", true, entities_conflicts},
     {"GET", "/v1/entities/{*}", true, entities_get},
     {"GET", "/v1/overview", true, overview_get},
     {"GET", "/v1/services", true, services_list},
@@ -39,14 +40,23 @@ static const struct route routes[] = {
     {"GET", "/metrics", false, health_metrics},
 };
 
-/* Matches a path against a pattern with at most two {}, or with a {*} at its end that takes the rest; fills the call's parameters. */
+/* How much of the path a parameter takes: up to the next slash, or, for {*}, all but what follows in the pattern. */
+static size_t parameter_len(const char *pattern, const char *path)
+{
+    size_t len = strlen(path), rest = strlen(strchr(pattern, '}') + 1);
+    if (pattern[1] != '*')
+        return strcspn(path, "/");
+    return len > rest ? len - rest : 0;
+}
+
+/* Matches a path against a pattern with at most two {}, or with one {*}; fills the call's parameters. */
 static bool matches(const char *pattern, const char *path, struct call *call)
 {
     char *parameter = call->parameter;
     size_t size = sizeof call->parameter;
     while (*pattern && *path) {
         if (pattern[0] == '{') {
-            size_t len = pattern[1] == '*' ? strlen(path) : strcspn(path, "/");
+            size_t len = parameter_len(pattern, path);
             if (!len || len >= size)
                 return false;
             memcpy(parameter, path, len);

@@ -118,6 +118,7 @@ void sagas_show(struct call *call, const struct saga *saga);
 /* The short answer to a start: accepted and safe. */
 void sagas_answer_accepted(struct call *call);
 void entities_get(struct call *call);
+void entities_conflicts(struct call *call);
 void overview_get(struct call *call);
 struct overview_cache *overview_cache_new(void);
 void overview_cache_free(struct overview_cache *cache);

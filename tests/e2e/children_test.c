@@ -61,15 +61,7 @@ static void check_ends(const char *saga, const char *end, const char *child_end)
 /* The only child, once it waits for its signal. */
 static char *await_waiting_child(const char *saga)
 {
-    char *children = mem_printf("/v1/sagas?parent=%s", strrchr(saga, '/') + 1), *path = NULL;
-    for (int tries = 0; tries < 400 && !path; tries++) {
-        struct answer answer = world_get(&world, children);
-        const json_t *one = json_array_get(json_object_get(answer.body, "sagas"), 0);
-        if (one)
-            path = mem_printf("/v1/sagas/%s", text(one, "id"));
-        answer_free(&answer);
-    }
-    ck_assert_ptr_nonnull(path);
+    char *path = world_await_child(&world, saga);
     for (int64_t revision = 0, waits = 0; !waits;) {
         char *next = mem_printf("%s?wait=10s&after=%lld", path, (long long)revision);
         struct answer answer = world_get(&world, next);
@@ -78,7 +70,6 @@ static char *await_waiting_child(const char *saga)
         answer_free(&answer);
         free(next);
     }
-    free(children);
     return path;
 }
 

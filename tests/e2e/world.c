@@ -274,6 +274,20 @@ void answer_free(struct answer *answer)
     answer->text = NULL;
 }
 
+char *world_await_child(struct world *world, const char *path)
+{
+    char *children = mem_printf("/v1/sagas?parent=%s", strrchr(path, '/') + 1), *child = NULL;
+    for (int64_t deadline_ms = clock_mono_ms() + 20000; !child && clock_mono_ms() < deadline_ms;) {
+        struct answer answer = world_get(world, children);
+        const char *id = text(json_array_get(json_object_get(answer.body, "sagas"), 0), "id");
+        child = *id ? mem_printf("/v1/sagas/%s", id) : NULL;
+        answer_free(&answer);
+    }
+    ck_assert_msg(child != NULL, "no child of %s", path);
+    free(children);
+    return child;
+}
+
 const char *text(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/metric.h"
+#include "core/conflict.h"
 #include "core/machine.h"
 #include "core/saga.h"
 #include "pg/pg.h"
@@ -212,6 +213,18 @@ struct store_claim {
 };
 MUST_CHECK bool store_get_queue(struct pg *pg, struct arena *arena, const char *key, int limit, struct store_claim **out, size_t *n,
                                 struct err *err);
+
+/* An effect on an entity. */
+struct store_touch {
+    struct uuid root_id; /* the saga, or the root of those whose child it is */
+    const char *definition, *state; /* of the root, as is the following */
+    int64_t started_ms;
+    struct entity_effect effect;
+    int64_t told_ms; /* when it became known */
+};
+/* The `limit` effects on the key that became known last; by their roots, oldest first, in the arena. */
+MUST_CHECK bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, int limit, struct store_touch **out, size_t *n,
+                                  struct err *err);
 
 /* ---- figures for operators ---- */
 
