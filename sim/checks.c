@@ -186,4 +186,5 @@ void checks_finish(size_t sagas)
             check_compensated(known);
     }
     check_inboxes();
+    clocks_finish();
 }

@@ -49,4 +49,10 @@ bool acts(const struct known *known, int step);
 /* They hold one thing. */
 bool share(const struct known *a, const struct known *b);
 
+/* Checks of the order of effects (clocks.c): a record that was committed, and all at rest. */
+struct schema;
+struct image;
+void clocks_recorded(const struct schema *service, const struct image *before, const struct image *after, int64_t xid);
+void clocks_finish(void);
+
 #endif

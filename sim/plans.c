@@ -65,7 +65,7 @@ static json_t *make_child(const char *name)
     if (!child || child->pivot >= 0)
         return NULL;
     json_t *step = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s}", "name", name, "saga", child->name, "input", "n",
-                             "${input.n}", "e", "${input.e}", "f", "${input.f}", "timeout", sim_chance(0.5) ? "1s" : "20s");
+                             "${input.n}", "e", "${input.e}", "f", "${input.f}", "timeout", sim_chance(0.5) ? "3s" : "20s"); /* longer than a relay takes to look: or all is never at rest */
     if (sim_chance(0.3))
         add_retry(step, "retry", 1);
     return step;
@@ -121,6 +121,17 @@ static void add_entities(json_t *source)
     json_decref(f);
 }
 
+/* A thing that the sagas touch without holding it. */
+static void add_observed(json_t *source)
+{
+    json_t *entities = json_object_get(source, "entities");
+    if (!entities) {
+        entities = json_array();
+        json_object_set_new(source, "entities", entities);
+    }
+    json_array_append_new(entities, json_pack("{s:s, s:s}", "key", "g${input.e}", "mode", "observe"));
+}
+
 static const struct definition *look_up(void *context, const char *name, int version)
 {
     (void)context, (void)version; /* each has one */
@@ -145,6 +156,8 @@ static struct definition *make_plan(size_t number, size_t steps_n)
         set_pivot(source, n);
     if (!steps_n && sim_chance(0.3))
         add_entities(source);
+    if (!steps_n && sim_chance(0.3))
+        add_observed(source);
     struct problems problems = {0};
     definition_link(source, look_up, NULL, &problems);
     struct definition *definition = problems.n ? NULL : definition_read(source, &problems);

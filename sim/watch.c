@@ -425,8 +425,10 @@ static void on_row(struct schema *schema, enum table_name table, const struct im
     case T_STEP: on_step(before, after, xid); break;
     case T_EFFECT: on_effect(after); break;
     case T_INBOX:
-        if (after)
+        if (after) {
             on_inbox(after);
+            clocks_recorded(schema, before, after, xid);
+        }
         break;
     case T_OUTBOX:
         on_outbox(before, after);
@@ -569,7 +571,7 @@ static void check_folded(const struct wire_message *message)
         sim_fail("a reply that cannot be read: %s", err.text);
     struct known *known = known_of(&reply.about.saga_id);
     struct event event = {.type = EVENT_REPLY, .round = reply.about.round, .attempt = reply.about.attempt, .output = reply.output,
-                          .output_len = reply.output_len, .error = reply.error, .retry_after_ms = reply.retry_after_ms};
+                          .output_len = reply.output_len, .error = reply.error, .retry_after_ms = reply.retry_after_ms, .clock = reply.clock};
     (void)!command_kind_parse(reply.about.kind, &event.kind);
     (void)!outcome_parse(reply.outcome, &event.outcome);
     struct effects effects = {.arena = &arena, .new_id = some_id};
@@ -577,9 +579,10 @@ static void check_folded(const struct wire_message *message)
     event.step = definition_step(known->definition, reply.about.step);
     enum step_state before = saga->steps[event.step].state;
     bool paused = saga->steps[event.step].paused;
+    const char *clock = saga->clock;
     if (event.outcome != OUTCOME_ACCEPTED)
         machine_apply(saga, &event, sim_server_ms(), &effects);
-    if (saga->steps[event.step].state != before || saga->steps[event.step].paused != paused)
+    if (saga->steps[event.step].state != before || saga->steps[event.step].paused != paused || saga->clock != clock)
         violated(7, known, event.step, "an offset was let go before its reply was in the database");
     saga_release(saga);
     arena_free(&arena);
