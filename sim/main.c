@@ -2,6 +2,7 @@
  * PostgreSQL, a simulated Kafka and services that misbehave, and checks the invariants. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,11 +134,20 @@ static bool run_seeds(struct options o)
     return true;
 }
 
+/* A run keeps much and is over soon: memory is not given back to the kernel in between. */
+static void keep_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, 16 << 20);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {0};
     struct conf_result result;
     struct err err;
+    keep_memory();
     if (!conf_parse(&spec, argc, argv, &o, &result, &err)) {
         fprintf(stderr, "saga-sim: %s\n", err.text);
         return 2;

@@ -11,6 +11,7 @@
 #include "simulation.h"
 
 #define SCHEMAS_MAX 8
+#define BUCKETS_MIN 64
 #define LOCK_LOOK_US 200
 #define DEADLOCK_US 1000000 /* deadlock_timeout */
 #define LOCK_TIMEOUT_US 10000000
@@ -78,7 +79,8 @@ int cell_compare(const struct cell *a, const struct cell *b)
 
 bool cell_equal(const struct cell *a, const struct cell *b)
 {
-    return cell_compare(a, b) == 0;
+    return a->null == b->null && (a->null || (a->n == b->n && a->len == b->len && uuid_equal(&a->id, &b->id) &&
+                                              (!a->len || memcmp(a->text, b->text, a->len) == 0)));
 }
 
 static struct cell copy_cell(const struct cell *cell)
@@ -91,15 +93,20 @@ static struct cell copy_cell(const struct cell *cell)
 
 static struct image *new_image(const struct table *table, const struct cell *cells)
 {
-    struct image *image = mem_alloc(sizeof *image);
+    struct image *image = mem_array(table->cells_n, sizeof image->cells[0]);
     for (size_t i = 0; i < table->cells_n; i++)
         image->cells[i] = copy_cell(&cells[i]);
     return image;
 }
 
-static void free_image(struct image *image)
+void image_copy(struct image *to, const struct row *row, const struct image *from)
 {
-    for (size_t i = 0; image && i < CELLS_MAX; i++)
+    memcpy(to->cells, from->cells, row->table->cells_n * sizeof to->cells[0]);
+}
+
+static void free_image(const struct row *row, struct image *image)
+{
+    for (size_t i = 0; image && i < row->table->cells_n; i++)
         free(image->cells[i].text);
     free(image);
 }
@@ -128,9 +135,11 @@ static struct schema *new_schema(const char *name)
     struct schema *schema = mem_alloc(sizeof *schema);
     snprintf(schema->name, sizeof schema->name, "%s", name);
     for (size_t i = 0; i < TABLES_N; i++) {
-        schema->tables[i].name = shapes[i].name;
-        schema->tables[i].cells_n = shapes[i].cells_n;
+        schema->tables[i] = (struct table){.name = shapes[i].name, .cells_n = shapes[i].cells_n, .buckets_n = BUCKETS_MIN};
+        schema->tables[i].buckets = mem_array(BUCKETS_MIN, sizeof(struct row *));
     }
+    schema->tables[T_SAGA].number = S_WAKE, schema->tables[T_SAGA].id = S_ID;
+    schema->tables[T_OUTBOX].number = O_XID, schema->tables[T_OUTBOX].id = O_ID;
     return schema;
 }
 
@@ -171,15 +180,106 @@ static void tx_leave(struct session *session)
     session->tx = NULL; /* the struct stays: others may still compare with it */
 }
 
+static struct row **bucket_of(struct table *table, uint32_t hash)
+{
+    return &table->buckets[hash & (table->buckets_n - 1)];
+}
+
+/* Rows of one bucket stay in their order: somebody may be walking along them. */
+static void grow(struct table *table)
+{
+    struct table old = *table;
+    table->buckets_n = 4 * old.buckets_n;
+    table->buckets = mem_array(table->buckets_n, sizeof *table->buckets);
+    struct row ***tails = mem_array(table->buckets_n, sizeof *tails);
+    for (size_t i = 0; i < table->buckets_n; i++)
+        tails[i] = &table->buckets[i];
+    for (size_t i = 0; i < old.buckets_n; i++) {
+        for (struct row *row = old.buckets[i], *next; row; row = next) {
+            struct row ***tail = &tails[row->hash & (table->buckets_n - 1)];
+            next = row->next;
+            row->next = NULL;
+            **tail = row;
+            *tail = &row->next;
+        }
+    }
+    free(tails);
+    free(old.buckets);
+}
+
+static struct row *new_row(struct table *table, const struct cell *cells)
+{
+    struct row *row = mem_alloc(sizeof *row);
+    if (table->rows_n++ == table->buckets_n)
+        grow(table);
+    row->table = table;
+    row->hash = hash_of(&cells[0]);
+    row->next = *bucket_of(table, row->hash);
+    *bucket_of(table, row->hash) = row;
+    return row;
+}
+
+/* ---- rows in order ---- */
+
+static bool stands_at(const struct image *image, const struct place *place)
+{
+    const struct table *table = place->row->table;
+    return image && !image->cells[table->number].null && image->cells[table->number].n == place->n &&
+           uuid_equal(&image->cells[table->id].id, &place->id);
+}
+
+static int place_compare(const struct place *a, const struct place *b)
+{
+    return a->n != b->n ? (a->n < b->n ? -1 : 1) : uuid_compare(&a->id, &b->id);
+}
+
+/* Drops the places that nobody stands at, from time to time. */
+static void tidy(struct table *table)
+{
+    size_t kept = 0;
+    if (table->order_n < table->tidy_at)
+        return;
+    for (size_t i = 0; i < table->order_n; i++) {
+        const struct place *place = &table->order[i];
+        if (stands_at(place->row->committed, place) || stands_at(place->row->pending, place))
+            table->order[kept++] = *place;
+    }
+    table->order_n = kept;
+    table->tidy_at = 2 * kept + 64;
+}
+
+static void put_in_order(struct row *row, const struct image *image)
+{
+    struct table *table = row->table;
+    if (!table->number || !image || image->cells[table->number].null)
+        return;
+    struct place place = {image->cells[table->number].n, image->cells[table->id].id, row};
+    size_t at = table->order_n;
+    while (at && place_compare(&place, &table->order[at - 1]) < 0) /* most come last, or nearly so */
+        at--;
+    for (size_t i = at; i && place_compare(&place, &table->order[i - 1]) == 0; i--) {
+        if (table->order[i - 1].row == row)
+            return;
+    }
+    if (table->order_n == table->order_cap) {
+        table->order_cap = table->order_cap ? 2 * table->order_cap : 64;
+        table->order = mem_grow(table->order, table->order_cap, sizeof *table->order);
+    }
+    memmove(&table->order[at + 1], &table->order[at], (table->order_n - at) * sizeof *table->order);
+    table->order[at] = place;
+    table->order_n++;
+}
+
 /* The struct stays: others may wait for it. */
 static void drop_if_dead(struct row *row)
 {
     if (row->committed || row->owner)
         return;
-    struct row **at = &row->table->buckets[row->hash % BUCKETS];
+    struct row **at = bucket_of(row->table, row->hash);
     while (*at != row)
         at = &(*at)->next;
     *at = row->next;
+    row->table->rows_n--;
 }
 
 static void undo_to(struct tx *tx, size_t mark)
@@ -187,9 +287,10 @@ static void undo_to(struct tx *tx, size_t mark)
     while (tx->undo_n > mark) {
         struct undo *undo = &tx->undo[--tx->undo_n];
         if (undo->row->pending != undo->pending)
-            free_image(undo->row->pending);
+            free_image(undo->row, undo->row->pending);
         undo->row->pending = undo->pending;
         undo->row->owner = undo->owner;
+        put_in_order(undo->row, undo->pending);
         drop_if_dead(undo->row);
     }
 }
@@ -223,10 +324,10 @@ void tx_commit(struct session *session)
     for (size_t i = 0; i < tx->undo_n; i++) {
         struct row *row = tx->undo[i].row;
         if (tx->undo[i].owner)
-            free_image(tx->undo[i].pending); /* replaced within the transaction */
+            free_image(row, tx->undo[i].pending); /* replaced within the transaction */
         if (row->owner != tx)
             continue;
-        free_image(row->committed);
+        free_image(row, row->committed);
         row->committed = row->pending;
         row->pending = NULL;
         row->owner = NULL;
@@ -300,7 +401,7 @@ static bool has_keys(const struct image *image, const struct cell *key, size_t k
 struct row *row_next(struct session *session, enum table_name name, const struct cell *key, const struct row *row)
 {
     uint32_t hash = hash_of(key);
-    struct row *next = row ? row->next : session->schema->tables[name].buckets[hash % BUCKETS];
+    struct row *next = row ? row->next : *bucket_of(&session->schema->tables[name], hash);
     while (next && (next->hash != hash || !(has_keys(next->committed, key, 1) || has_keys(next->pending, key, 1))))
         next = next->next;
     return next;
@@ -311,6 +412,19 @@ struct row *row_find(struct session *session, enum table_name name, const struct
     for (struct row *row = NULL; (row = row_next(session, name, key, row));) {
         if (has_keys(row_seen(session, row), key, keys_n))
             return row;
+    }
+    return NULL;
+}
+
+struct row *row_in_order(struct session *session, enum table_name name, size_t *at)
+{
+    struct table *table = &session->schema->tables[name];
+    if (*at == 0)
+        tidy(table);
+    while (*at < table->order_n) {
+        const struct place *place = &table->order[(*at)++];
+        if (stands_at(row_seen(session, place->row), place))
+            return place->row;
     }
     return NULL;
 }
@@ -378,11 +492,11 @@ void row_write(struct session *session, struct row *row, const struct cell *cell
     remember(session, row);
     row->owner = session->tx;
     row->pending = cells ? new_image(row->table, cells) : NULL;
+    put_in_order(row, row->pending);
 }
 
 bool row_insert(struct session *session, enum table_name name, const struct cell *cells, size_t keys_n, bool *inserted)
 {
-    struct table *table = &session->schema->tables[name];
     for (struct row *row = NULL; keys_n && (row = row_next(session, name, cells, row));) {
         if (!has_keys(row->committed, cells, keys_n) && !has_keys(row->pending, cells, keys_n))
             continue;
@@ -396,12 +510,7 @@ bool row_insert(struct session *session, enum table_name name, const struct cell
         if (row_seen(session, row))
             return true;
     }
-    struct row *row = mem_alloc(sizeof *row);
-    row->table = table;
-    row->hash = hash_of(&cells[0]);
-    row->next = table->buckets[row->hash % BUCKETS];
-    table->buckets[row->hash % BUCKETS] = row;
-    row_write(session, row, cells);
+    row_write(session, new_row(&session->schema->tables[name], cells), cells);
     *inserted = true;
     return true;
 }
@@ -409,13 +518,8 @@ bool row_insert(struct session *session, enum table_name name, const struct cell
 void row_place(struct schema *schema, enum table_name name, const struct cell *cells)
 {
     struct table *table = &schema->tables[name];
-    struct row *row = mem_alloc(sizeof *row);
-    row->table = table;
-    row->hash = hash_of(&cells[0]);
-    row->next = table->buckets[row->hash % BUCKETS];
-    table->buckets[row->hash % BUCKETS] = row;
-    row->committed = mem_alloc(sizeof *row->committed);
-    memcpy(row->committed->cells, cells, table->cells_n * sizeof *cells);
+    struct row *row = new_row(table, cells);
+    row->committed = new_image(table, cells);
 }
 
 const struct image *sim_committed(struct schema *schema, enum table_name name, struct cursor *cursor)
@@ -423,7 +527,7 @@ const struct image *sim_committed(struct schema *schema, enum table_name name, s
     const struct table *table = &schema->tables[name];
     do {
         cursor->row = cursor->row ? cursor->row->next : NULL;
-        while (!cursor->row && cursor->bucket < BUCKETS)
+        while (!cursor->row && cursor->bucket < table->buckets_n)
             cursor->row = table->buckets[cursor->bucket++];
     } while (cursor->row && !cursor->row->committed);
     return cursor->row ? cursor->row->committed : NULL;

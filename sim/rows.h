@@ -20,6 +20,7 @@ struct cell {
 };
 #define CELLS_MAX 24
 
+/* Of a row; it has no more cells than its table. */
 struct image {
     struct cell cells[CELLS_MAX];
 };
@@ -34,12 +35,22 @@ struct row {
     uint32_t hash;
 };
 
-/* Rows are found by the hash of their first cell. */
-#define BUCKETS 1024
+/* A row at its place in the order of a number and an id. */
+struct place {
+    int64_t n;
+    struct uuid id;
+    struct row *row;
+};
+
+/* Rows are found by the hash of their first cell, those of some tables also in the order of two of their cells. */
 struct table {
     const char *name;
     size_t cells_n;
-    struct row *buckets[BUCKETS];
+    struct row **buckets;
+    size_t buckets_n, rows_n; /* as many buckets as rows or more */
+    int number, id;           /* the cells of the order; 0, 0: there is none */
+    struct place *order;      /* sorted; rows that have left their places may still stand there */
+    size_t order_n, order_cap, tidy_at;
 };
 
 enum table_name {
@@ -105,8 +116,13 @@ const struct image *row_seen(const struct session *session, const struct row *ro
 struct row *row_next(struct session *session, enum table_name table, const struct cell *key, const struct row *row);
 /* The row that the session sees and whose first `keys_n` cells are these. */
 struct row *row_find(struct session *session, enum table_name table, const struct cell *key, size_t keys_n);
+/* The next row in the table's order, of those that the session sees and whose number is not null. Begin with *at = 0, and write no
+ * other number or id in between. */
+struct row *row_in_order(struct session *session, enum table_name table, size_t *at);
 /* Waits until the session may write the row: *seen is what it is then, NULL when it is gone. False: given up. */
 bool row_lock(struct session *session, struct row *row, const struct image **seen);
+/* Copies what a row's image has, and nothing behind it. */
+void image_copy(struct image *to, const struct row *row, const struct image *from);
 /* Whether another transaction has it. */
 bool row_is_locked(const struct session *session, const struct row *row);
 /* The row, locked, gets new cells; NULL: it is deleted. */

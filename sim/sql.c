@@ -36,7 +36,7 @@ static bool take(struct session *session, struct row *row, struct image *image, 
         return false;
     *there = seen != NULL;
     if (seen)
-        *image = *seen;
+        image_copy(image, row, seen);
     return true;
 }
 
@@ -344,51 +344,6 @@ static bool saga_glance(struct session *session, const struct args *args, struct
     return true;
 }
 
-/* A list of rows that can be put in order. */
-struct found {
-    struct row *row;
-    struct cell first, second;
-};
-
-static int by_cells(const void *a, const void *b)
-{
-    const struct found *x = a, *y = b;
-    int order = cell_compare(&x->first, &y->first);
-    return order ? order : cell_compare(&x->second, &y->second);
-}
-
-/* The rows that the session sees and that `match` wants, in no order. */
-static struct found *collect(struct session *session, enum table_name name, int first, int second,
-                             bool (*match)(const struct session *, const struct image *, const struct args *),
-                             const struct args *args, size_t *n)
-{
-    struct table *table = &session->schema->tables[name];
-    size_t cap = 64;
-    struct found *found = mem_array(cap, sizeof *found);
-    *n = 0;
-    for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
-        for (struct row *row = table->buckets[bucket]; row; row = row->next) {
-            const struct image *image = row_seen(session, row);
-            if (!image || !match(session, image, args))
-                continue;
-            if (*n == cap)
-                found = mem_grow(found, cap *= 2, sizeof *found);
-            found[(*n)++] = (struct found){row, image->cells[first], image->cells[second]};
-        }
-    }
-    return found;
-}
-
-/* The same in the order of two cells. */
-static struct found *scan(struct session *session, enum table_name name, int first, int second,
-                          bool (*match)(const struct session *, const struct image *, const struct args *),
-                          const struct args *args, size_t *n)
-{
-    struct found *found = collect(session, name, first, second, match, args, n);
-    qsort(found, *n, sizeof *found, by_cells);
-    return found;
-}
-
 /* ---- entities ---- */
 
 static bool entity_lock(struct session *session, const struct args *args, struct pg_rows *rows)
@@ -443,28 +398,46 @@ static bool entity_claim(struct session *session, const struct args *args, struc
     return true;
 }
 
-static bool is_claim_of(const struct session *session, const struct image *image, const struct args *args)
+static int by_key_and_seq(const void *a, const void *b)
 {
-    (void)session;
-    for (size_t i = 0; i < args->of[0].n; i++) {
-        if (cell_equal(&image->cells[C_SAGA], A(0, i)))
-            return true;
+    const struct row *const *x = a, *const *y = b;
+    const struct image *one = (*x)->committed ? (*x)->committed : (*x)->pending, *other = (*y)->committed ? (*y)->committed : (*y)->pending;
+    int order = cell_compare(&one->cells[C_KEY], &other->cells[C_KEY]);
+    return order ? order : cell_compare(&one->cells[C_SEQ], &other->cells[C_SEQ]);
+}
+
+/* The claims of the sagas that the session sees, in the order of the primary key. */
+static struct row **claims_of(struct session *session, const struct arg *sagas, size_t *n)
+{
+    const struct table *table = &session->schema->tables[T_CLAIM];
+    struct row **found = mem_array(table->rows_n + 1, sizeof *found);
+    *n = 0;
+    for (size_t bucket = 0; bucket < table->buckets_n; bucket++) {
+        for (struct row *row = table->buckets[bucket]; row; row = row->next) {
+            const struct image *image = row_seen(session, row);
+            bool is_theirs = false;
+            for (size_t i = 0; image && i < sagas->n && !is_theirs; i++)
+                is_theirs = cell_equal(&image->cells[C_SAGA], &sagas->cells[i]);
+            if (is_theirs)
+                found[(*n)++] = row;
+        }
     }
-    return false;
+    qsort(found, *n, sizeof(struct row *), by_key_and_seq);
+    return found;
 }
 
 static bool entity_release(struct session *session, const struct args *args, struct pg_rows *rows)
 {
     size_t n;
-    struct found *found = scan(session, T_CLAIM, C_KEY, C_SEQ, is_claim_of, args, &n);
+    struct row **found = claims_of(session, &args->of[0], &n);
     bool ok = true;
     (void)rows;
     for (size_t i = 0; i < n && ok; i++) {
         struct image image;
         bool there = false;
-        ok = take(session, found[i].row, &image, &there);
+        ok = take(session, found[i], &image, &there);
         if (there)
-            row_write(session, found[i].row, NULL);
+            row_write(session, found[i], NULL);
     }
     free(found);
     return ok;
@@ -488,22 +461,15 @@ static bool entity_wake(struct session *session, const struct args *args, struct
     return true;
 }
 
-static bool will_wake(const struct session *session, const struct image *image, const struct args *args)
-{
-    (void)session, (void)args;
-    return !image->cells[S_WAKE].null;
-}
-
 static bool saga_due(struct session *session, const struct args *args, struct pg_rows *rows)
 {
-    size_t n;
-    struct found *found = scan(session, T_SAGA, S_WAKE, S_ID, will_wake, args, &n);
-    for (size_t i = 0; i < n && (int64_t)i < A(0, 0)->n; i++) {
+    const struct row *row;
+    size_t at = 0;
+    for (int64_t i = 0; i < A(0, 0)->n && (row = row_in_order(session, T_SAGA, &at)); i++) {
         struct cell *out = sim_result(rows, 2);
-        out[0] = found[i].second;
-        out[1] = found[i].first;
+        out[0] = row_seen(session, row)->cells[S_ID];
+        out[1] = row_seen(session, row)->cells[S_WAKE];
     }
-    free(found);
     return true;
 }
 
@@ -579,39 +545,37 @@ static bool outbox_horizon(struct session *session, const struct args *args, str
     return true;
 }
 
-static bool is_from(const struct session *session, const struct image *image, const struct args *args)
+static bool is_from(const struct image *image, const struct args *args)
 {
-    (void)session;
     return image->cells[O_XID].n >= A(0, 0)->n;
 }
 
 static bool outbox_first(struct session *session, const struct args *args, struct pg_rows *rows)
 {
-    size_t n;
-    struct found *found = collect(session, T_OUTBOX, O_XID, O_ID, is_from, args, &n), *least = found;
-    for (size_t i = 1; i < n; i++) {
-        if (by_cells(&found[i], least) < 0)
-            least = &found[i];
+    const struct row *row;
+    for (size_t at = 0; (row = row_in_order(session, T_OUTBOX, &at));) {
+        if (!is_from(row_seen(session, row), args))
+            continue;
+        *sim_result(rows, 1) = row_seen(session, row)->cells[O_XID];
+        return true;
     }
-    if (n)
-        *sim_result(rows, 1) = least->first;
-    free(found);
     return true;
 }
 
-static bool is_claimable(const struct session *session, const struct image *image, const struct args *args)
+static bool is_claimable(const struct image *image, const struct args *args)
 {
     const struct cell *lease = &image->cells[O_LEASE];
     for (size_t i = 0; i < args->of[2].n; i++) {
         if (cell_equal(&image->cells[O_TOPIC], A(2, i)))
             return false;
     }
-    return is_from(session, image, args) && (lease->null || lease->n < sim_server_ms());
+    return is_from(image, args) && (lease->null || lease->n < sim_server_ms());
 }
 
 static void claim(struct session *session, struct row *row, int64_t lease_ms, struct pg_rows *rows)
 {
-    struct image image = *row_seen(session, row);
+    struct image image;
+    image_copy(&image, row, row_seen(session, row));
     bool tried = !image.cells[O_LEASE].null;
     image.cells[O_LEASE] = cell_time(sim_server_ms() + lease_ms);
     image.cells[O_TID] = cell_int(next_tid());
@@ -625,15 +589,14 @@ static void claim(struct session *session, struct row *row, int64_t lease_ms, st
 
 static bool outbox_claim(struct session *session, const struct args *args, struct pg_rows *rows)
 {
-    size_t n, taken = 0;
-    struct found *found = scan(session, T_OUTBOX, O_XID, O_ID, is_claimable, args, &n);
-    for (size_t i = 0; i < n && (int64_t)taken < A(1, 0)->n; i++) {
-        if (row_is_locked(session, found[i].row))
+    struct row *row;
+    size_t at = 0;
+    for (int64_t taken = 0; taken < A(1, 0)->n && (row = row_in_order(session, T_OUTBOX, &at));) {
+        if (row_is_locked(session, row) || !is_claimable(row_seen(session, row), args))
             continue;
-        claim(session, found[i].row, A(3, 0)->n, rows);
+        claim(session, row, A(3, 0)->n, rows);
         taken++;
     }
-    free(found);
     return true;
 }
 
@@ -651,7 +614,8 @@ static bool settle(struct session *session, const struct args *args, const struc
             continue; /* a row that was moved meanwhile is followed, as EvalPlanQual does, and has another place then */
         if (seen->cells[O_TID].n != A(0, i)->n)
             continue;
-        struct image image = *seen;
+        struct image image;
+        image_copy(&image, row, seen);
         if (lease) {
             image.cells[O_LEASE] = *lease;
             image.cells[O_TID] = cell_int(next_tid());
