@@ -429,9 +429,9 @@ START_TEST(gauges_count_what_lives_and_what_waits)
     open_store();
     put_definition("1s", 1, true);
     OK(store_gauges(pg, &gauges, &err));
-    ck_assert_int_eq(gauges.running + gauges.compensating + gauges.stalled + gauges.outbox_rows + gauges.outbox_oldest_ms, 0);
+    ck_assert_int_eq(gauges.oldest_ms + gauges.running + gauges.compensating + gauges.stalled + gauges.outbox_rows + gauges.outbox_oldest_ms, 0);
     for (int i = 0; i < 3; i++) {
-        struct store_change change = start(new_saga(), clock_real_ms(), NULL);
+        struct store_change change = start(new_saga(), clock_real_ms() - 60000 * i, NULL);
         struct uuid id = change.saga->id;
         OK(save(&change, 1));
         struct saga *saga = load_one(&id);
@@ -444,6 +444,7 @@ START_TEST(gauges_count_what_lives_and_what_waits)
     ck_assert_int_eq(gauges.running, 1);
     ck_assert_int_eq(gauges.compensating, 2);
     ck_assert_int_eq(gauges.stalled, 0);
+    ck_assert(gauges.oldest_ms >= 120000 && gauges.oldest_ms < 150000);
     ck_assert_int_eq(gauges.outbox_rows, 3);
     ck_assert_int_ge(gauges.outbox_oldest_ms, 0);
     close_store();

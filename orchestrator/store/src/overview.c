@@ -7,11 +7,12 @@
 static const struct pg_statement gauges_sagas = {
     "gauges_sagas", "SELECT count(*) FILTER (WHERE state = 'RUNNING'), count(*) FILTER (WHERE state = 'COMPENSATING'),"
                     " count(*) FILTER (WHERE state = 'STALLED'), count(*) FILTER (WHERE state = 'QUEUED'),"
-                    " count(*) FILTER (WHERE state = 'SCHEDULED'), count(*) FILTER (WHERE paused) FROM"
-                    " (SELECT state, paused FROM saga WHERE wake_at IS NOT NULL AND state NOT IN ('COMPENSATING', 'STALLED')"
+                    " count(*) FILTER (WHERE state = 'SCHEDULED'), count(*) FILTER (WHERE paused),"
+                    " coalesce((extract(epoch FROM now() - min(begun_at) FILTER (WHERE state NOT IN ('QUEUED', 'SCHEDULED'))) * 1000)::bigint, 0) FROM"
+                    " (SELECT state, paused, greatest(created_at, start_at) AS begun_at FROM saga WHERE wake_at IS NOT NULL AND state NOT IN ('COMPENSATING', 'STALLED')"
                     "   AND NOT (paused OR state IN ('SCHEDULED', 'QUEUED'))"
-                    "  UNION ALL SELECT state, paused FROM saga WHERE state IN ('COMPENSATING', 'STALLED')"
-                    "  UNION ALL SELECT state, paused FROM saga WHERE ended_at IS NULL AND (paused OR state IN ('SCHEDULED', 'QUEUED'))"
+                    "  UNION ALL SELECT state, paused, greatest(created_at, start_at) FROM saga WHERE state IN ('COMPENSATING', 'STALLED')"
+                    "  UNION ALL SELECT state, paused, greatest(created_at, start_at) FROM saga WHERE ended_at IS NULL AND (paused OR state IN ('SCHEDULED', 'QUEUED'))"
                     "   AND state NOT IN ('COMPENSATING', 'STALLED')) AS live"};
 static const struct pg_statement gauges_outbox = {
     "gauges_outbox", "SELECT count(*), coalesce((extract(epoch FROM now() - min(created_at)) * 1000)::bigint, 0) FROM outbox"};
@@ -43,6 +44,7 @@ bool store_gauges(struct pg *pg, struct store_gauges *out, struct err *err)
     *out = (struct store_gauges){pg_get_int(calls[0].rows, 0, 0), pg_get_int(calls[0].rows, 0, 1),
                                  pg_get_int(calls[0].rows, 0, 2), pg_get_int(calls[0].rows, 0, 3),
                                  pg_get_int(calls[0].rows, 0, 4), pg_get_int(calls[0].rows, 0, 5),
+                                 pg_get_int(calls[0].rows, 0, 6),
                                  pg_get_int(calls[1].rows, 0, 0), pg_get_int(calls[1].rows, 0, 1)};
     pg_rows_free(calls[0].rows);
     pg_rows_free(calls[1].rows);

@@ -230,7 +230,8 @@ MUST_CHECK bool store_get_touches(struct pg *pg, struct arena *arena, const char
 
 struct store_gauges {
     int64_t running, compensating, stalled, queued, scheduled;
-    int64_t paused; /* of these */
+    int64_t paused;    /* of these */
+    int64_t oldest_ms; /* age of the oldest that has begun; 0: there is none */
     int64_t outbox_rows, outbox_oldest_ms; /* age of the oldest row; 0: there is none */
 };
 MUST_CHECK bool store_gauges(struct pg *pg, struct store_gauges *out, struct err *err);
