@@ -331,6 +331,35 @@ START_TEST(sagas_that_hold_one_entity_run_one_after_the_other)
 }
 END_TEST
 
+START_TEST(a_stalled_or_paused_saga_keeps_its_entities)
+{
+    static const char holds[] = "{\"name\":\"holds\",\"entities\":[\"order:${input.order}\"],\"steps\":["
+                                "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\",\"pivot\":true,"
+                                "\"input\":{\"sku\":\"book\",\"qty\":1}},"
+                                "{\"name\":\"wrap\",\"service\":\"inventory\",\"action\":\"wrap\",\"compensation\":null}]}";
+    world_open(&world);
+    world_start_all(&world);
+    struct answer answer = world_post(&world, "/v1/definitions", holds);
+    ck_assert_int_eq(answer.status, 201);
+    answer_free(&answer);
+    answer = world_post(&world, "/v1/sagas?wait=20s", "{\"definition\":\"holds\",\"input\":{\"order\":\"7\"}}");
+    ck_assert_str_eq(text(answer.body, "state"), "STALLED");
+    char *first = mem_strdup(answer.location);
+    answer_free(&answer);
+    char *second = start_on("holds", "7", "QUEUED");
+    check_queue("order:7", first, second);
+    check_pause(first, "pause", "{}", 200, true);
+    check_queue("order:7", first, second);
+    check_pause(first, "resume", "{}", 200, false);
+    check_act(first, "wrap", "skip", "{\"version\":\"1.1.FAILED\",\"reason\":\"enough\"}", 200, NULL);
+    check_end(first, "COMPLETED");
+    check_end(second, "STALLED"); /* its turn has come */
+    check_queue("order:7", second, NULL);
+    free(first), free(second);
+    world_close(&world);
+}
+END_TEST
+
 static size_t listed(const char *label)
 {
     char *path = mem_printf("/v1/sagas?label=%s&limit=1", label);
@@ -414,6 +443,7 @@ END_TEST
 static const TTest **const tests[] = {&a_stalled_saga_is_repaired, &sagactl_repairs_too, &a_paused_saga_waits_until_it_is_resumed,
                                      &a_saga_begins_later_if_asked_to, &one_saga_lives_with_a_key, &sagas_are_found_by_their_labels,
                                      &sagas_that_hold_one_entity_run_one_after_the_other,
+    &a_stalled_or_paused_saga_keeps_its_entities,
                                      &a_saga_waits_for_a_signal, NULL};
 static const struct suite_case cases[] = {{"acts", tests, 120}};
 SUITE_MAIN("acts", cases)

@@ -509,8 +509,56 @@ START_TEST(a_saga_that_is_in_its_queues_already_is_not_behind_itself)
 }
 END_TEST
 
+/* Asks in a transaction of its own. */
+static void take(struct store_ask *asks, size_t n)
+{
+    OK(store_take_entities(pg, &arena, asks, n, &err));
+    OK(store_save(pg, NULL, 0, &(struct store_terms){.begun = true}, &err));
+}
+
+START_TEST(entities_are_taken_all_at_once_and_in_the_order_of_asking)
+{
+    static const char *const one_way[] = {"a", "b"}, *const other_way[] = {"b", "a"}, *const b[] = {"b"};
+    open_store();
+    put_definition("1s", 1, true);
+    struct store_change first = start(new_saga(), clock_real_ms(), NULL);
+    struct store_ask asks[] = {{.saga_id = first.saga->id, .keys = one_way, .keys_n = 2, .joins = true},
+                               {.saga_id = uuid_v7(), .keys = other_way, .keys_n = 2, .joins = true},
+                               {.saga_id = uuid_v7(), .keys = b, .keys_n = 1, .joins = true}};
+    OK(save(&first, 1));
+    take(asks, 1);
+    take(asks + 1, 2);
+    ck_assert(asks[0].has && !asks[1].has && !asks[2].has);
+    first.is_new = false;
+    first.released = one_way;
+    first.released_n = 2;
+    OK(save(&first, 1));
+    for (size_t i = 1; i < 3; i++)
+        asks[i].joins = false;
+    take(asks + 1, 2);
+    ck_assert(asks[1].has && !asks[2].has); /* b is the second's, which has asked before the third */
+    close_store();
+}
+END_TEST
+
+START_TEST(a_running_saga_stays_on_the_version_that_it_began_with)
+{
+    open_store();
+    put_definition("1s", 1, true);
+    struct store_change change = start(new_saga(), clock_real_ms(), NULL);
+    struct uuid id = change.saga->id;
+    OK(save(&change, 1));
+    put_definition("2s", 2, true);
+    ck_assert_int_eq(load_one(&id)->definition->version, 1);
+    ck_assert_int_eq(load_one(&id)->definition->timeout_ms, change.saga->definition->timeout_ms);
+    close_store();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &definitions_have_versions,
+    &a_running_saga_stays_on_the_version_that_it_began_with,
+    &entities_are_taken_all_at_once_and_in_the_order_of_asking,
     &a_saga_that_is_in_its_queues_already_is_not_behind_itself,
     &a_saga_survives_the_way_to_the_database_and_back,
     &a_batch_writes_many_sagas_at_once_and_scans_no_table,

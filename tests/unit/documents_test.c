@@ -1,9 +1,10 @@
 /* Examples in documents and in examples/ are read and gone through by the verifier; those that are said to be refused are refused
- * there. A block begins with ```json or ```json refused POINTER. */
+ * there. A block begins with ```json or ```json refused POINTER. The tests that docs/rules.md names are there. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -98,6 +99,76 @@ START_TEST(every_file_of_examples_is_a_definition)
 }
 END_TEST
 
-static const TTest **const tests[] = {&every_example_of_the_document_is_what_it_says, &every_file_of_examples_is_a_definition, NULL};
+/* All sources of tests, one behind the other. */
+static struct buf read_tests(void)
+{
+    static const char *const dirs[] = {"unit", "integration", "e2e"};
+    struct buf all = buf_new(4 << 20);
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        char *path = mem_printf(SAGA_SOURCE "/tests/%s", dirs[i]);
+        DIR *dir = opendir(path);
+        ck_assert_ptr_nonnull(dir);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+            const char *dot = strrchr(entry->d_name, '.');
+            if (!dot || strcmp(dot, ".c") != 0)
+                continue;
+            char *file = mem_printf("%s/%s", path, entry->d_name), *text = read_file(file);
+            buf_str(&all, text);
+            free(file), free(text);
+        }
+        closedir(dir);
+        free(path);
+    }
+    return all;
+}
+
+/* A test function that is run, a line of a table, or a mutation. */
+static bool is_a_test(const char *tests, const char *name, bool quoted)
+{
+    char *function = mem_printf("START_TEST(%s)", name), *run = mem_printf("&%s,", name), *line = mem_printf("{\"%s\",", name);
+    char *mutation = mem_printf(SAGA_SOURCE "/tests/sim/mutations/%s.patch", name);
+    bool found = quoted ? strstr(tests, line) != NULL : (strstr(tests, function) && strstr(tests, run)) || access(mutation, R_OK) == 0;
+    free(function), free(run), free(line), free(mutation);
+    return found;
+}
+
+/* Names stand in the last cell of a row, between ` or ". Returns how many. */
+static int check_row(const char *tests, char *cell)
+{
+    int n = 0;
+    for (char *rest = cell, *end; (rest = strpbrk(rest, "`\"")); rest = end + 1, n++) {
+        end = strchr(rest + 1, *rest);
+        ck_assert_msg(end != NULL, "%s", cell);
+        bool quoted = *rest == '"';
+        *end = '\0';
+        ck_assert_msg(is_a_test(tests, rest + 1, quoted), "there is no test '%s'", rest + 1);
+    }
+    return n;
+}
+
+START_TEST(each_rule_has_a_test_named_after_it)
+{
+    char *document = read_file(SAGA_SOURCE "/docs/rules.md"), *rest = document;
+    struct buf tests = read_tests();
+    int rules = 0;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        char *cell = strncmp(line, "| ", 2) == 0 ? strstr(line + 2, " | ") : NULL;
+        if (!cell || strncmp(line, "| rule |", 8) == 0)
+            continue;
+        ck_assert_msg(check_row(buf_text(&tests), cell) > 0, "no test: %s", line);
+        rules++;
+    }
+    ck_assert_int_ge(rules, 50);
+    buf_free(&tests);
+    free(document);
+}
+END_TEST
+
+static const TTest **const tests[] = {
+    &every_example_of_the_document_is_what_it_says,
+    &every_file_of_examples_is_a_definition,
+    &each_rule_has_a_test_named_after_it,
+    NULL,
+};
 static const struct suite_case cases[] = {{"documents", tests, 60}};
 SUITE_MAIN("documents", cases)

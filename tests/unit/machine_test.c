@@ -351,6 +351,7 @@ static const struct {
     {"the first verdict stands", "a+ a- b+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
     {"a verdict after its compensation began is history", "a+ t1000 b+ B+ A+", "a1 b1 B1 A1", SAGA_COMPENSATED},
     {"accepted starts the timeout anew", "t900 a. t900 a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
+    {"and so does every heartbeat", "t900 a. t900 a. t900 a. t900 a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
     {"accepted of an earlier attempt does not", "t1000 a1. t1000 a+ b+ c+", "a1 a2 a3 b1 c1", SAGA_COMPLETED},
     {"a command still in the outbox has no timeout", "u900 t900 a+ b+ c+", "a1 b1 c1", SAGA_COMPLETED},
     {"cancel waits for the action in flight", "a+ x b+ B+ A+", "a1 b1 B1 A1", SAGA_COMPENSATED},
@@ -831,6 +832,89 @@ START_TEST(the_history_tells_all)
 }
 END_TEST
 
+START_TEST(every_command_has_a_timeout_that_runs_from_its_release)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"steps\":[{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"}]}");
+    play(&w, "");
+    ck_assert_int_eq(w.steps[0].due_ms, w.now_ms + 30000);
+    world_apply(&w, &(struct event){.type = EVENT_RELEASED, .kind = KIND_ACTION, .round = 1, .attempt = 1, .at_ms = w.now_ms + 7000});
+    ck_assert_int_eq(w.steps[0].due_ms, w.now_ms + 37000);
+    world_apply(&w, &(struct event){.type = EVENT_RELEASED, .kind = KIND_ACTION, .round = 1, .attempt = 2, .at_ms = w.now_ms + 9000});
+    ck_assert_int_eq(w.steps[0].due_ms, w.now_ms + 37000); /* it is another one's */
+    play_one(&w, "x");
+    play_one(&w, "t37000"); /* unknown: it is undone */
+    ck_assert_str_eq(buf_text(&w.sent), "a1 A1");
+    ck_assert_int_eq(w.steps[0].due_ms, w.now_ms + 30000);
+    play_one(&w, "t30000");
+    ck_assert_str_eq(buf_text(&w.sent), "a1 A1 A2");
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_passing_fault_may_say_how_long_to_wait)
+{
+    struct world w;
+    world_open(&w, plain);
+    play(&w, "");
+    struct event event = reply(&w, 'a', 1, '~');
+    event.retry_after_ms = 700;
+    world_apply(&w, &event);
+    ck_assert_int_eq(w.steps[0].due_ms, w.now_ms + 700);
+    play_one(&w, "t699");
+    ck_assert_str_eq(buf_text(&w.sent), "a1");
+    play_one(&w, "t1");
+    ck_assert_str_eq(buf_text(&w.sent), "a1 a2");
+    world_close(&w);
+}
+END_TEST
+
+static void check_undo_value(struct world *w, const char *value)
+{
+    struct effects effects = {.arena = &w->arena, .new_id = next_id};
+    machine_apply(&w->saga, &(struct event){.type = EVENT_CANCEL}, w->now_ms, &effects);
+    machine_apply(&w->saga, &(struct event){.type = EVENT_TIMER}, w->now_ms + 30000, &effects);
+    ck_assert_ptr_nonnull(effects.commands);
+    ck_assert_str_eq(effects.commands->value, value);
+    world_close(w);
+}
+
+START_TEST(a_compensation_is_told_the_input_and_the_output_of_its_action)
+{
+    static const char one[] = "{\"name\":\"d\",\"steps\":[{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\","
+                              "\"input\":{\"k\":\"${input.n}\"}},{\"name\":\"w\",\"wait\":\"go\",\"timeout\":\"1h\"}]}";
+    struct world w;
+    world_open(&w, one);
+    play(&w, "c+");
+    check_undo_value(&w, "{\"input\":{\"k\":1},\"output\":{\"id\":7}}");
+    world_open(&w, one);
+    play(&w, "");
+    check_undo_value(&w, "{\"input\":{\"k\":1},\"output\":null}"); /* nobody knows whether it happened */
+}
+END_TEST
+
+START_TEST(dependence_goes_through_a_step_that_was_skipped)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\"},"
+                   "{\"name\":\"l\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"after\":[\"a\"],\"when\":{\"==\":[{\"var\":\"input.n\"},2]}},"
+                   "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"after\":[\"l\"]},"
+                   "{\"name\":\"d\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"after\":[\"l\"]}]}");
+    play(&w, "");
+    ck_assert_str_eq(buf_text(&w.sent), "a1"); /* what comes after the skipped step waits for what came before it */
+    play_one(&w, "a+");
+    ck_assert_int_eq(w.steps[1].state, STEP_SKIPPED);
+    play_one(&w, "c+");
+    play_one(&w, "d-");
+    ck_assert_str_eq(buf_text(&w.sent), "a1 c1 d1 C1"); /* and is undone before it */
+    play_one(&w, "C+");
+    play_one(&w, "A+");
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(a_wake_up_is_not_moved_by_replies)
 {
     struct world w;
@@ -957,6 +1041,10 @@ static const TTest **const tests[] = {
     &input_too_deep_for_its_compensation_is_not_sent,
     &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
     &the_history_tells_all,
+    &every_command_has_a_timeout_that_runs_from_its_release,
+    &a_passing_fault_may_say_how_long_to_wait,
+    &a_compensation_is_told_the_input_and_the_output_of_its_action,
+    &dependence_goes_through_a_step_that_was_skipped,
     &a_wake_up_is_not_moved_by_replies,
     &the_document_shows_the_table,
     &random_events_break_no_invariant,
