@@ -5,40 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/conf.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "check.h"
-#include "client.h"
-#include "timeline.h"
-
-#define FILE_MAX (1024 * 1024)
-
-struct options {
-    const char *url;
-    const char *input;
-    const char *key;
-    const char *state;
-    const char *definition;
-    const char *wait_for;
-    const char *reason;
-    const char *by;
-    const char *seen;
-    const char *outcome;
-    const char *output;
-    const char *at;
-    const char *delay;
-    const char *live_key;
-    const char *on_conflict;
-    const char *labels;
-    const char *parent;
-    int version;
-    int limit;
-    int states;
-    bool wait;
-    bool json;
-};
+#include "cli.h"
 
 static const struct conf_option options[] = {
     {"url", CONF_STRING, offsetof(struct options, url), "http://127.0.0.1:8080", "URL", "the orchestrator's API", 0, 0},
@@ -86,129 +56,10 @@ static const struct conf_command commands[] = {
 };
 static const struct conf_spec spec = {"sagactl", "talks to a saga orchestrator", "[FILE | NAME | KEY | ID [STEP | NAME]]", commands, options};
 
-enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
-
-static const char *text(const json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
-
 static int usage(const char *message)
 {
     fprintf(stderr, "sagactl: %s; --help tells more\n", message);
     return EXIT_USAGE;
-}
-
-/* ---- input ---- */
-
-static json_t *read_stream(FILE *file, const char *name, struct err *err)
-{
-    char *data = mem_alloc(FILE_MAX + 1);
-    size_t len = fread(data, 1, FILE_MAX + 1, file);
-    json_t *value = NULL;
-    if (len > FILE_MAX) {
-        err_set(err, ERR_REFUSED, "%s is larger than %d bytes", name, FILE_MAX);
-    } else if (!(value = json_read(data, len, err))) {
-        struct err inner = *err;
-        err_set(err, ERR_REFUSED, "%s: %.400s", name, inner.text);
-    }
-    free(data);
-    return value;
-}
-
-static json_t *read_file(const char *path, struct err *err)
-{
-    if (strcmp(path, "-") == 0)
-        return read_stream(stdin, "standard input", err);
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        err_set(err, ERR_REFUSED, "%s cannot be read", path);
-        return NULL;
-    }
-    json_t *value = read_stream(file, path, err);
-    fclose(file);
-    return value;
-}
-
-static json_t *read_argument(const char *argument, struct err *err)
-{
-    if (!argument)
-        return json_object();
-    if (argument[0] == '@')
-        return read_file(argument + 1, err);
-    return json_read(argument, strlen(argument), err);
-}
-
-/* ---- output ---- */
-
-static void print_problem(const json_t *problem)
-{
-    fprintf(stderr, "sagactl: %s: %s\n", text(problem, "title"), text(problem, "detail"));
-    const json_t *errors = json_object_get(problem, "errors");
-    for (size_t i = 0; i < json_array_size(errors); i++) {
-        const json_t *error = json_array_get(errors, i);
-        const char *pointer = text(error, "pointer");
-        fprintf(stderr, "  %s: %s\n", *pointer ? pointer : "(the whole)", text(error, "detail"));
-    }
-}
-
-static void print_json(const json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
-    printf("\n");
-}
-
-static void print_saga_line(const json_t *saga)
-{
-    printf("%s  %-13s  %s  %s version %lld%s\n", text(saga, "id"), text(saga, "state"), text(saga, "created_at"),
-           text(saga, "definition"), (long long)json_integer_value(json_object_get(saga, "version")),
-           json_is_true(json_object_get(saga, "paused")) ? ", paused" : "");
-}
-
-static void print_saga(const json_t *saga)
-{
-    print_saga_line(saga);
-    const json_t *steps = json_object_get(saga, "steps");
-    for (size_t i = 0; i < json_array_size(steps); i++) {
-        const json_t *step = json_array_get(steps, i), *error = json_object_get(step, "error");
-        json_int_t attempt = json_integer_value(json_object_get(step, "attempt"));
-        printf("  %-24s %-20s", text(step, "name"), text(step, "state"));
-        if (attempt > 1)
-            printf(" attempt %lld", (long long)attempt);
-        if (json_is_object(error))
-            printf(" %s: %s", text(error, "code"), text(error, "message"));
-        if (json_array_size(json_object_get(step, "actions")))
-            printf(" [%s]", text(step, "version"));
-        printf("\n");
-    }
-}
-
-/* ---- calls ---- */
-
-/* Calls the API; on success (2xx) prints the answer as JSON when asked so, else by `print`. */
-static int call_and_print(const struct options *o, const char *method, const char *path, const json_t *body,
-                          void (*print)(const json_t *), json_t **kept)
-{
-    struct err err;
-    int status = 0;
-    json_t *answer = NULL;
-    if (!client_call(o->url, method, path, body, &status, &answer, &err)) {
-        fprintf(stderr, "sagactl: %s\n", err.text);
-        return EXIT_SILENT;
-    }
-    bool good = status >= 200 && status < 300;
-    if (!good)
-        print_problem(answer);
-    else if (o->json)
-        print_json(answer);
-    else
-        print(answer);
-    if (kept && good)
-        *kept = answer;
-    else
-        json_decref(answer);
-    return good ? EXIT_SUCCESS : EXIT_NO;
 }
 
 static void print_stored(const json_t *answer)
@@ -218,8 +69,9 @@ static void print_stored(const json_t *answer)
            (long long)json_integer_value(json_object_get(answer, "version")), created ? "" : " (unchanged)");
 }
 
-static int run_apply(const struct options *o, const char *file)
+static int run_apply(const struct options *o, const char *command, const char *file, const char *second)
 {
+    (void)command, (void)second;
     struct err err;
     json_t *definition = read_file(file, &err);
     if (!definition) {
@@ -231,8 +83,9 @@ static int run_apply(const struct options *o, const char *file)
     return status;
 }
 
-static int run_verify(const struct options *o, const char *file)
+static int run_verify(const struct options *o, const char *command, const char *file, const char *second)
 {
+    (void)command, (void)second;
     struct err err;
     json_t *source = read_file(file, &err);
     if (!source) {
@@ -244,31 +97,12 @@ static int run_verify(const struct options *o, const char *file)
     return good ? EXIT_SUCCESS : EXIT_NO;
 }
 
-static void print_definitions(const json_t *answer)
-{
-    const json_t *all = json_object_get(answer, "definitions");
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        const json_t *one = json_array_get(all, i);
-        printf("%-32s version %-4lld %s\n", text(one, "name"),
-               (long long)json_integer_value(json_object_get(one, "version")), text(one, "created_at"));
-    }
-}
-
 static void print_started(const json_t *answer)
 {
     if (json_object_get(answer, "steps"))
         print_saga(answer);
     else
         printf("%s\n", text(answer, "id"));
-}
-
-/* With --wait only COMPLETED is success. */
-static int by_state(const struct options *o, int status, json_t *saga)
-{
-    if (status == EXIT_SUCCESS && o->wait && strcmp(text(saga, "state"), "COMPLETED") != 0)
-        status = EXIT_NO;
-    json_decref(saga);
-    return status;
 }
 
 /* "name:value,name:value"; what is no label the API refuses. */
@@ -286,8 +120,9 @@ static json_t *read_labels(const char *list)
     return labels;
 }
 
-static int run_start(const struct options *o, const char *name)
+static int run_start(const struct options *o, const char *command, const char *name, const char *second)
 {
+    (void)command, (void)second;
     struct err err;
     json_t *input = read_argument(o->input, &err), *answer = NULL;
     if (!input) {
@@ -316,197 +151,6 @@ static int run_start(const struct options *o, const char *name)
     return by_state(o, status, answer);
 }
 
-static int run_get(const struct options *o, const char *id)
-{
-    json_t *answer = NULL;
-    char *path = mem_printf("/v1/sagas/%s%s%s", id, o->wait ? "?wait=" : "", o->wait ? o->wait_for : "");
-    int status = call_and_print(o, "GET", path, NULL, print_saga, &answer);
-    free(path);
-    return by_state(o, status, answer);
-}
-
-static void print_history(const json_t *answer)
-{
-    timeline_print(json_object_get(answer, "entries"));
-}
-
-static int run_history(const struct options *o, const char *id)
-{
-    char *path = mem_printf("/v1/sagas/%s/history", id);
-    int status = call_and_print(o, "GET", path, NULL, print_history, NULL);
-    free(path);
-    return status;
-}
-
-static void print_claim(const char *word, const json_t *claim)
-{
-    printf("%-7s %s  %-12s  %s  %s\n", word, text(claim, "saga"), text(claim, "state"), text(claim, "since"), text(claim, "definition"));
-}
-
-static void print_entity(const json_t *answer)
-{
-    const json_t *holder = json_object_get(answer, "holder"), *queue = json_object_get(answer, "queue"), *claim;
-    size_t i;
-    if (json_is_object(holder))
-        print_claim("holds", holder);
-    else
-        printf("nobody holds it\n");
-    json_array_foreach(queue, i, claim)
-        print_claim("waits", claim);
-}
-
-static void print_dirty(const json_t *dirty)
-{
-    const json_t *touched = json_object_get(dirty, "touched");
-    printf("%-10s %s did %s of %s after %s did its %s there, which was then undone\n", "dirty", text(dirty, "by"),
-           text(touched, "step"), text(dirty, "service"), text(dirty, "undone"), text(dirty, "step"));
-}
-
-static void print_conflicts(const json_t *answer)
-{
-    const json_t *pairs = json_object_get(answer, "pairs"), *pair, *dirty;
-    size_t i, k;
-    if (!json_integer_value(json_object_get(answer, "conflicts")))
-        printf("no two of %zu sagas met on it\n", json_array_size(json_object_get(answer, "sagas")));
-    json_array_foreach(pairs, i, pair) {
-        if (strcmp(text(pair, "order"), "concurrent") == 0)
-            printf("%-10s %s and %s: each was before the other somewhere\n", "concurrent", text(pair, "first"), text(pair, "second"));
-        json_array_foreach(json_object_get(pair, "dirty"), k, dirty)
-            print_dirty(dirty);
-    }
-    if (json_is_string(json_object_get(answer, "since")))
-        printf("older than %s: not looked at\n", text(answer, "since"));
-}
-
-static int run_entity(const struct options *o, const char *key, bool conflicts)
-{
-    struct buf path = buf_new(4096);
-    buf_str(&path, "/v1/entities/");
-    for (; *key; key++)
-        buf_printf(&path, isalnum((unsigned char)*key) ? "%c" : "%%%02X", (unsigned char)*key);
-    buf_str(&path, conflicts ? "/conflicts" : "");
-    int status = call_and_print(o, "GET", buf_text(&path), NULL, conflicts ? print_conflicts : print_entity, NULL);
-    buf_free(&path);
-    return status;
-}
-
-static int run_cancel(const struct options *o, const char *id)
-{
-    json_t *body = o->reason ? json_pack("{s:s}", "reason", o->reason) : json_object();
-    char *path = mem_printf("/v1/sagas/%s/cancel", id);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
-}
-
-static int run_signal(const struct options *o, const char *id, const char *name)
-{
-    struct err err;
-    json_t *body = read_argument(o->input, &err);
-    if (!body) {
-        fprintf(stderr, "sagactl: --input: %s\n", err.text);
-        return EXIT_NO;
-    }
-    char *path = mem_printf("/v1/sagas/%s/signals/%s", id, name);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
-}
-
-/* The step's version as the API shows it now, where --seen does not say which one was looked at. */
-static char *look_up_version(const struct options *o, const char *id, const char *step)
-{
-    struct err err;
-    int status = 0;
-    json_t *saga = NULL, *found;
-    size_t i;
-    char *version = NULL, *path = mem_printf("/v1/sagas/%s", id);
-    if (!client_call(o->url, "GET", path, NULL, &status, &saga, &err))
-        fprintf(stderr, "sagactl: %s\n", err.text);
-    else if (status != 200)
-        print_problem(saga);
-    json_array_foreach(status == 200 ? json_object_get(saga, "steps") : NULL, i, found) {
-        if (strcmp(text(found, "name"), step) == 0)
-            version = mem_strdup(text(found, "version"));
-    }
-    if (status == 200 && !version)
-        fprintf(stderr, "sagactl: the saga has no step '%s'\n", step);
-    free(path);
-    json_decref(saga);
-    return version;
-}
-
-static json_t *why_body(const struct options *o)
-{
-    const char *by = o->by ? o->by : getenv("USER");
-    json_t *body = json_object();
-    if (by && *by)
-        json_object_set_new(body, "by", json_string(by));
-    if (o->reason)
-        json_object_set_new(body, "reason", json_string(o->reason));
-    return body;
-}
-
-/* Pause, resume. */
-static int run_hold(const struct options *o, const char *act, const char *id)
-{
-    json_t *body = why_body(o);
-    char *path = mem_printf("/v1/sagas/%s/%s", id, act);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
-}
-
-static json_t *act_body(const struct options *o, const char *act, const char *version)
-{
-    struct err err;
-    json_t *body = why_body(o);
-    json_object_set_new(body, "version", json_string(version));
-    if (strcmp(act, "resolve") != 0)
-        return body;
-    json_object_set_new(body, "outcome", json_string(o->outcome));
-    json_t *output = o->output ? read_argument(o->output, &err) : NULL;
-    if (output)
-        json_object_set_new(body, "output", output);
-    if (!o->output || output)
-        return body;
-    fprintf(stderr, "sagactl: --output: %s\n", err.text);
-    json_decref(body);
-    return NULL;
-}
-
-static int run_act(const struct options *o, const char *act, const char *id, const char *step)
-{
-    char *version = o->seen ? mem_strdup(o->seen) : look_up_version(o, id, step);
-    json_t *body = version ? act_body(o, act, version) : NULL;
-    char *path = mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act);
-    int status = body ? call_and_print(o, "POST", path, body, print_saga, NULL) : EXIT_NO;
-    free(path);
-    free(version);
-    json_decref(body);
-    return status;
-}
-
-static void print_list(const json_t *answer)
-{
-    const json_t *all = json_object_get(answer, "sagas");
-    for (size_t i = 0; i < json_array_size(all); i++)
-        print_saga_line(json_array_get(all, i));
-}
-
-static int run_list(const struct options *o)
-{
-    char *path = mem_printf("/v1/sagas?limit=%d%s%s%s%s%s%s%s%s", o->limit, o->state ? "&state=" : "", o->state ? o->state : "",
-                            o->definition ? "&definition=" : "", o->definition ? o->definition : "", o->labels ? "&label=" : "",
-                            o->labels ? o->labels : "", o->parent ? "&parent=" : "", o->parent ? o->parent : "");
-    int status = call_and_print(o, "GET", path, NULL, print_list, NULL);
-    free(path);
-    return status;
-}
-
 /* What goes into a URL from the command line. */
 static bool is_plain(const char *word)
 {
@@ -517,44 +161,51 @@ static bool is_plain(const char *word)
     return true;
 }
 
+/* What a command is given. */
+enum takes { TAKES_NOTHING, TAKES_FILE, TAKES_KEY, TAKES_NAME, TAKES_TWO_NAMES };
+
+static const struct {
+    const char *name;
+    enum takes takes;
+    command_run *run;
+} runs[] = {
+    {"list", TAKES_NOTHING, run_list},
+    {"apply", TAKES_FILE, run_apply},
+    {"verify", TAKES_FILE, run_verify},
+    {"definitions", TAKES_NOTHING, run_definitions},
+    {"start", TAKES_NAME, run_start},
+    {"get", TAKES_NAME, run_get},
+    {"history", TAKES_NAME, run_history},
+    {"entity", TAKES_KEY, run_entity},
+    {"conflicts", TAKES_KEY, run_conflicts},
+    {"cancel", TAKES_NAME, run_cancel},
+    {"pause", TAKES_NAME, run_hold},
+    {"resume", TAKES_NAME, run_hold},
+    {"signal", TAKES_TWO_NAMES, run_signal},
+    {"retry", TAKES_TWO_NAMES, run_act},
+    {"resolve", TAKES_TWO_NAMES, run_act},
+    {"skip", TAKES_TWO_NAMES, run_act},
+};
+
+static bool options_are_plain(const struct options *o, const char *command)
+{
+    const char *labels = strcmp(command, "list") == 0 ? o->labels : NULL; /* elsewhere they go into a body */
+    return is_plain(labels) && is_plain(o->parent) && is_plain(o->state) && is_plain(o->definition) && is_plain(o->wait_for);
+}
+
 static int run(const struct options *o, const struct conf_result *result)
 {
-    const char *command = result->command, *argument = result->args_n ? result->args[0] : NULL;
-    bool act = strcmp(command, "retry") == 0 || strcmp(command, "resolve") == 0 || strcmp(command, "skip") == 0;
-    bool wants = strcmp(command, "list") != 0 && strcmp(command, "definitions") != 0;
-    bool check = strcmp(command, "verify") == 0, path = check || strcmp(command, "apply") == 0;
-    bool signal = strcmp(command, "signal") == 0, two = act || signal;
-    bool conflicts = strcmp(command, "conflicts") == 0, entity = conflicts || strcmp(command, "entity") == 0;
-    if (two && result->args_n != 2)
-        return usage("the command wants a saga's id and a name");
-    if (result->args_n > (two ? 2 : 1) || (argument != NULL) != wants)
-        return usage(wants ? "the command wants one argument" : "the command wants no argument");
-    if ((strcmp(command, "list") == 0 && !is_plain(o->labels)) || !is_plain(o->parent) || !is_plain(o->state) || !is_plain(o->definition) || !is_plain(o->wait_for) || (!path && !entity && !is_plain(argument)) ||
-        (two && !is_plain(result->args[1])))
+    const char *argument = result->args_n > 0 ? result->args[0] : NULL, *second = result->args_n > 1 ? result->args[1] : NULL;
+    size_t i = 0;
+    while (strcmp(runs[i].name, result->command) != 0) /* conf_parse knows the same */
+        i++;
+    enum takes takes = runs[i].takes;
+    size_t wanted = takes == TAKES_NOTHING ? 0 : takes == TAKES_TWO_NAMES ? 2 : 1;
+    if (result->args_n != wanted)
+        return usage(wanted == 2 ? "the command wants a saga's id and a name" : wanted ? "the command wants one argument" : "the command wants no argument");
+    if (!options_are_plain(o, result->command) || (takes >= TAKES_NAME && (!is_plain(argument) || !is_plain(second))))
         return usage("an argument has characters that names and ids do not have");
-    if (check)
-        return run_verify(o, argument);
-    if (path)
-        return run_apply(o, argument);
-    if (signal)
-        return run_signal(o, argument, result->args[1]);
-    if (act)
-        return run_act(o, command, argument, result->args[1]);
-    if (strcmp(command, "definitions") == 0)
-        return call_and_print(o, "GET", "/v1/definitions?limit=500", NULL, print_definitions, NULL);
-    if (strcmp(command, "start") == 0)
-        return run_start(o, argument);
-    if (strcmp(command, "get") == 0)
-        return run_get(o, argument);
-    if (strcmp(command, "history") == 0)
-        return run_history(o, argument);
-    if (entity)
-        return run_entity(o, argument, conflicts);
-    if (strcmp(command, "pause") == 0 || strcmp(command, "resume") == 0)
-        return run_hold(o, command, argument);
-    if (strcmp(command, "cancel") == 0)
-        return run_cancel(o, argument);
-    return run_list(o);
+    return runs[i].run(o, result->command, argument, second);
 }
 
 int main(int argc, char **argv)

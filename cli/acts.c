@@ -1,0 +1,111 @@
+/* What is done to sagas: cancel, pause, resume, signal, and the repairs of what has stalled. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli.h"
+#include "client.h"
+
+int run_cancel(const struct options *o, const char *command, const char *id, const char *second)
+{
+    (void)command, (void)second;
+    json_t *body = o->reason ? json_pack("{s:s}", "reason", o->reason) : json_object();
+    char *path = mem_printf("/v1/sagas/%s/cancel", id);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
+int run_signal(const struct options *o, const char *command, const char *id, const char *name)
+{
+    (void)command;
+    struct err err;
+    json_t *body = read_argument(o->input, &err);
+    if (!body) {
+        fprintf(stderr, "sagactl: --input: %s\n", err.text);
+        return EXIT_NO;
+    }
+    char *path = mem_printf("/v1/sagas/%s/signals/%s", id, name);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
+/* The step's version as the API shows it now, where --seen does not say which one was looked at. */
+static char *look_up_version(const struct options *o, const char *id, const char *step)
+{
+    struct err err;
+    int status = 0;
+    json_t *saga = NULL, *found;
+    size_t i;
+    char *version = NULL, *path = mem_printf("/v1/sagas/%s", id);
+    if (!client_call(o->url, "GET", path, NULL, &status, &saga, &err))
+        fprintf(stderr, "sagactl: %s\n", err.text);
+    else if (status != 200)
+        print_problem(saga);
+    json_array_foreach(status == 200 ? json_object_get(saga, "steps") : NULL, i, found) {
+        if (strcmp(text(found, "name"), step) == 0)
+            version = mem_strdup(text(found, "version"));
+    }
+    if (status == 200 && !version)
+        fprintf(stderr, "sagactl: the saga has no step '%s'\n", step);
+    free(path);
+    json_decref(saga);
+    return version;
+}
+
+static json_t *why_body(const struct options *o)
+{
+    const char *by = o->by ? o->by : getenv("USER");
+    json_t *body = json_object();
+    if (by && *by)
+        json_object_set_new(body, "by", json_string(by));
+    if (o->reason)
+        json_object_set_new(body, "reason", json_string(o->reason));
+    return body;
+}
+
+/* Pause, resume. */
+int run_hold(const struct options *o, const char *act, const char *id, const char *second)
+{
+    (void)second;
+    json_t *body = why_body(o);
+    char *path = mem_printf("/v1/sagas/%s/%s", id, act);
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
+static json_t *act_body(const struct options *o, const char *act, const char *version)
+{
+    struct err err;
+    json_t *body = why_body(o);
+    json_object_set_new(body, "version", json_string(version));
+    if (strcmp(act, "resolve") != 0)
+        return body;
+    json_object_set_new(body, "outcome", json_string(o->outcome));
+    json_t *output = o->output ? read_argument(o->output, &err) : NULL;
+    if (output)
+        json_object_set_new(body, "output", output);
+    if (!o->output || output)
+        return body;
+    fprintf(stderr, "sagactl: --output: %s\n", err.text);
+    json_decref(body);
+    return NULL;
+}
+
+int run_act(const struct options *o, const char *act, const char *id, const char *step)
+{
+    char *version = o->seen ? mem_strdup(o->seen) : look_up_version(o, id, step);
+    json_t *body = version ? act_body(o, act, version) : NULL;
+    char *path = mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act);
+    int status = body ? call_and_print(o, "POST", path, body, print_saga, NULL) : EXIT_NO;
+    free(path);
+    free(version);
+    json_decref(body);
+    return status;
+}
