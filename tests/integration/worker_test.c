@@ -20,6 +20,7 @@
 static struct err err;
 static struct arena arena;
 static char *name, *log_path; /* name: schema and topic prefix */
+static const char *program, *service;
 static struct pg *pg;
 static struct kafka_producer *producer;
 static struct kafka_consumer *replies;
@@ -39,13 +40,15 @@ static void start_worker(const char *fault)
     char *part = mem_printf("worker-%d", ++starts);
     free(log_path);
     log_path = process_log_path(name, part);
-    worker = process_start("saga-worker-payment", arguments, log_path, fault);
+    worker = process_start(program, arguments, log_path, fault);
     free(part);
     process_await_log(log_path, "ready", 30);
 }
 
-static void open_world(void)
+static void open_world_of(const char *of_program, const char *of_service)
 {
+    program = of_program;
+    service = of_service;
     char topic[WIRE_TOPIC_MAX];
     name = servers_unique_name();
     const char *topics[] = {wire_topic(name, "reply", topic)};
@@ -55,6 +58,11 @@ static void open_world(void)
     struct kafka_consumer_config config = {servers_kafka_brokers(), "test", name, NULL, topics, 1, 0};
     replies = kafka_consumer_new(&config, &err);
     start_worker(NULL);
+}
+
+static void open_world(void)
+{
+    open_world_of("saga-worker-payment", "payment");
 }
 
 static void close_world(void)
@@ -99,7 +107,7 @@ static void send_command(const struct wire_command *command)
                                 {"saga-round", round}, {"saga-attempt", attempt}, {"traceparent", command->traceparent},
                                 {"saga-clock", command->clock},
                                 {"saga-deadline", command->deadline_ms ? clock_format(command->deadline_ms, time) : NULL}};
-    struct wire_message message = {.topic = wire_command_topic(name, "payment", topic), .key = saga, .key_len = strlen(saga),
+    struct wire_message message = {.topic = wire_command_topic(name, service, topic), .key = saga, .key_len = strlen(saga),
                                    .value = command->value, .value_len = command->value_len};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         if (headers[i][1])
@@ -500,6 +508,31 @@ START_TEST(effects_of_one_batch_have_a_number_each)
 }
 END_TEST
 
+/* The heartbeats do not depend on what becomes of the command. */
+static void check_slow(const char *value, const char *outcome)
+{
+    struct wire_command command = charge_of(uuid_v7(), value);
+    command.action = "crawl";
+    command.clock = "{\"a\":{}}";
+    send_command(&command);
+    for (int i = 0; i < 4; i++) {
+        struct wire_reply beat = next_reply();
+        ck_assert_str_eq(beat.outcome, "accepted");
+        ck_assert_int_eq(beat.about.attempt, 1);
+        ck_assert_ptr_null(beat.clock);
+    }
+    ck_assert_str_eq(next_reply().outcome, outcome);
+}
+
+START_TEST(a_handler_that_takes_long_says_so)
+{
+    open_world_of("slow-worker", "slow");
+    check_slow("{}", "succeeded");
+    check_slow("{\"fails\":true}", "failed");
+    close_world();
+}
+END_TEST
+
 static const TTest **const tests[] = {
     &a_repeated_command_takes_effect_once_and_is_answered_alike,
     &a_probe_is_answered_from_the_record_and_never_recorded,
@@ -514,6 +547,7 @@ static const TTest **const tests[] = {
     &a_repeat_and_a_probe_are_answered_with_the_clock_of_the_effect,
     &what_changed_nothing_counts_nothing_up,
     &effects_of_one_batch_have_a_number_each,
+    &a_handler_that_takes_long_says_so,
     &a_malformed_command_goes_to_the_dead_letters,
     &a_kill_at_any_moment_doubles_nothing,
     NULL,

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "relay/relay.h"
 #include "task.h"
 #include "wire/label.h"
 
@@ -20,6 +22,9 @@ static const struct pg_statement release = {"handler_release", "RELEASE SAVEPOIN
 struct running {
     struct worker_call call; /* first: what the handler gets */
     struct pg *pg;
+    struct arena *arena;
+    const struct heartbeat *heartbeat;
+    const struct task *task;
     bool has_savepoint;
     struct err db_err;
     json_t *output;
@@ -48,6 +53,22 @@ bool worker_query(struct worker_call *call, const struct pg_statement *statement
     else
         pg_rows_free(calls[1].rows);
     return true;
+}
+
+/* The transaction is asked for something, too: the database ends one that idles. */
+void worker_heartbeat(struct worker_call *call)
+{
+    static const struct pg_statement alive = {"handler_alive", "SELECT 1"};
+    struct running *r = running_of(call);
+    const struct heartbeat *heart = r->heartbeat;
+    struct err err;
+    if (!inbox_accept(heart->pg, r->arena, r->task, heart->reply_topic, heart->service, &err)) {
+        struct wire_label label = wire_label(&r->task->command.about, r->task->command.traceparent);
+        log_line(LOG_WARN, "worker.heartbeat_lost", LOG_LABEL(&label), LOG_ERR(&err));
+    } else if (heart->relay) {
+        relay_wake(heart->relay);
+    }
+    (void)!worker_query(call, &alive, NULL, NULL); /* the handler's next statement tells */
 }
 
 void worker_output(struct worker_call *call, json_t *output)
@@ -221,12 +242,13 @@ static bool call_it(struct running *r, struct arena *arena, const struct worker_
     return conclude(arena, r, task, outcome, err);
 }
 
-bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *spec, struct task *task, struct err *err)
+bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *spec, const struct heartbeat *heartbeat, struct task *task,
+                  struct err *err)
 {
     const struct wire_command *command = &task->command;
     const struct worker_handler *handler = find_handler(spec, command->action);
-    struct running r = {.pg = pg, .call = {.saga_id = command->about.saga_id, .step = command->about.step,
-                                           .attempt = command->about.attempt}};
+    struct running r = {.pg = pg, .arena = arena, .heartbeat = heartbeat, .task = task,
+                        .call = {.saga_id = command->about.saga_id, .step = command->about.step, .attempt = command->about.attempt}};
     if (!handler) {
         struct wire_label label = wire_label(&command->about, command->traceparent);
         log_line(LOG_WARN, "worker.unknown_action", LOG_LABEL(&label), LOG_STR("action", command->action));

@@ -269,6 +269,18 @@ bool inbox_finish(struct pg *pg, struct arena *arena, const struct task *tasks, 
     return ok;
 }
 
+bool inbox_accept(struct pg *pg, struct arena *arena, const struct task *task, const char *reply_topic, const char *service, struct err *err)
+{
+    struct pg_params params = {0};
+    struct task said = *task;
+    set_body(arena, &said, "accepted", NULL, NULL);
+    said.clock = NULL;
+    fill_replies(&params, arena, &said, 1, reply_topic, service);
+    bool ok = pg_call(pg, &replies_insert, &params, NULL, err);
+    pg_params_free(&params);
+    return ok;
+}
+
 bool inbox_bury(struct pg *pg, const char *topic, const struct wire_dead_letter *letter, struct err *err)
 {
     static const struct pg_statement bury = {

@@ -42,8 +42,17 @@ MUST_CHECK bool inbox_finish(struct pg *pg, struct arena *arena, const struct ta
 /* Puts a dead letter into the outbox, in a transaction of its own. */
 MUST_CHECK bool inbox_bury(struct pg *pg, const char *topic, const struct wire_dead_letter *letter, struct err *err);
 
+/* How a handler that takes long says so. */
+struct heartbeat {
+    struct pg *pg; /* not the batch's */
+    const char *reply_topic, *service;
+    struct relay *relay; /* NULL: another one sends it */
+};
+/* Puts the answer `accepted` into the outbox, in a transaction of its own. */
+MUST_CHECK bool inbox_accept(struct pg *pg, struct arena *arena, const struct task *task, const char *reply_topic, const char *service, struct err *err);
+
 /* Runs the task's handler and makes the reply's body. ERR_RETRY when the transaction must be begun again. */
-MUST_CHECK bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *spec, struct task *task,
+MUST_CHECK bool call_handler(struct pg *pg, struct arena *arena, const struct worker_spec *spec, const struct heartbeat *heartbeat, struct task *task,
                              struct err *err);
 /* The reply's body for an outcome without handler. `error_code` NULL: a success without output. */
 void set_body(struct arena *arena, struct task *task, const char *outcome, const char *error_code, const char *message);

@@ -47,6 +47,7 @@ struct worker {
     char command_topic[WIRE_TOPIC_MAX], reply_topic[WIRE_TOPIC_MAX], dead_topic[WIRE_TOPIC_MAX];
     struct pg *pg;
     struct relay *relay;
+    struct heartbeat heartbeat;
     atomic_bool healthy;
     struct arena arena; /* of the batch: parsed commands */
     struct arena scratch; /* of one attempt at it */
@@ -146,7 +147,7 @@ static bool do_task(struct worker *worker, struct task *task, struct err *err)
         return true;
     case WAY_RUN:
         if (!past_deadline(task))
-            return call_handler(worker->pg, arena, worker->spec, task, err);
+            return call_handler(worker->pg, arena, worker->spec, &worker->heartbeat, task, err);
         set_body(arena, task, "failed", "deadline_passed", "the command came after the saga's deadline");
         task->verdict = "failed";
         return true;
@@ -350,6 +351,7 @@ static bool run(struct worker *worker, const char *command, struct err *err)
         return true;
     if (!service_retry("Kafka", make_topics, worker, err) || !start_relay(worker, err))
         return false;
+    worker->heartbeat.relay = worker->relay;
     log_line(LOG_INFO, "started", LOG_STR("service", worker->spec->service));
     serve(worker);
     return true;
@@ -373,11 +375,14 @@ int worker_main(const struct worker_spec *spec, int argc, char **argv)
     wire_topic(o.kafka.prefix, "reply", worker->reply_topic);
     wire_topic(o.kafka.prefix, "dead", worker->dead_topic);
     worker->pg = pg_new(o.database_url, o.schema, spec->program, PG_HOT);
+    worker->heartbeat = (struct heartbeat){.pg = pg_new(o.database_url, o.schema, spec->program, PG_HOT), .reply_topic = worker->reply_topic,
+                                           .service = spec->service};
     bool ok = run(worker, result.command, &err) || err.kind == ERR_NONE;
     if (!ok)
         log_line(LOG_ERROR, "failed", LOG_ERR(&err));
     relay_free(worker->relay);
     pg_free(worker->pg);
+    pg_free(worker->heartbeat.pg);
     arena_free(&worker->arena);
     arena_free(&worker->scratch);
     free(worker);

@@ -41,6 +41,11 @@ enum worker_outcome worker_fail(struct worker_call *call, const char *code, cons
 enum worker_outcome worker_again(struct worker_call *call, int64_t after_ms, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Says that the command is still being carried out, so that the step's timeout begins anew: for handlers that may take longer than that, now and
+ * then, at least every 5 s. Written by a connection of its own and sent at once, whatever becomes of the command; if it cannot be, that is logged. Commands of the same
+ * batch wait for a handler that takes long. */
+void worker_heartbeat(struct worker_call *call);
+
 /* Members of the input, with their type checked; false when there is none such (then `return worker_bad_input(call)`). */
 bool worker_text(struct worker_call *call, const char *member, const char **out);
 bool worker_integer(struct worker_call *call, const char *member, int64_t min, int64_t max, int64_t *out);
