@@ -85,8 +85,8 @@ static void print_conflicts(const json_t *answer)
         json_array_foreach(json_object_get(pair, "dirty"), k, dirty)
             print_dirty(dirty);
     }
-    if (json_is_string(json_object_get(answer, "since")))
-        printf("older than %s: not looked at\n", text(answer, "since"));
+    if (json_is_true(json_object_get(answer, "more")))
+        printf("others touched it earlier: only the newest %zu were looked at\n", json_array_size(json_object_get(answer, "sagas")));
 }
 
 static int ask_of_entity(const struct options *o, const char *key, const char *what, void (*print)(const json_t *))

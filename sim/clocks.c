@@ -125,17 +125,18 @@ static void check_told(const struct known *known, const char *entity, size_t ste
         violated(7, known, (int)step, "an effect on an entity is not kept");
 }
 
-/* A verdict that ended the step told of its effect. An operator's word did not. */
+/* Each effect was told by the reply to it, at the latest after the saga's end. An operator's word stands before later ones. */
 static void check_ended(const struct known *known)
 {
     json_t *clock = clock_of(&saga_of(known)->cells[S_CLOCK]), *numbers;
-    bool undone = strcmp(saga_of(known)->cells[S_STATE].text, "COMPENSATED") == 0;
     const char *entity;
     json_object_foreach(clock, entity, numbers) {
         for (size_t i = 0; i < known->definition->steps_n; i++) {
             const struct fact *fact = &known->facts[i];
-            if (!fact->touched && (undone ? fact->compensations : fact->actions))
-                check_told(known, entity, i, undone ? "compensation" : "action");
+            if (fact->actions && !fact->touched)
+                check_told(known, entity, i, "action");
+            if (fact->compensations && !fact->touched)
+                check_told(known, entity, i, "compensation");
         }
     }
     if (known->definition->entities_n && json_object_size(clock) == 0)

@@ -895,7 +895,7 @@ const struct model sim_models[] = {
     {"presence_forget", 0x332b63f1, nothing},
     {"presence_say", 0xd6e60e21, nothing},
     {"presence_leave", 0x20c8d030, nothing},
-    {"gauges_sagas", 0x8d0f394d, zeros},
+    {"gauges_sagas", 0x0f9ed30c, zeros},
     {"gauges_outbox", 0xcdfbe460, zeros},
     {"minutes_put", 0x749ef052, nothing},
     {"minutes_forget", 0x958af2ef, nothing},

@@ -1,6 +1,7 @@
 /* Requests to routes. Server threads only parse and hand over; what reads from the database runs on the readers. */
 #include "api/api.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,25 @@ static const struct route routes[] = {
     {"GET", "/metrics", false, health_metrics},
 };
 
+/* Decodes `len` characters of a path; false: it does not fit or has a NUL character. */
+static bool decode(const char *path, size_t len, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = path[i];
+        if (c == '%' && i + 2 < len && isxdigit((unsigned char)path[i + 1]) && isxdigit((unsigned char)path[i + 2])) {
+            char digits[] = {path[i + 1], path[i + 2], 0};
+            c = (char)strtol(digits, NULL, 16);
+            i += 2;
+        }
+        if (!c || n + 1 >= size)
+            return false;
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return true;
+}
+
 /* How much of the path a parameter takes: up to the next slash, or, for {*}, all but what follows in the pattern. */
 static size_t parameter_len(const char *pattern, const char *path)
 {
@@ -49,7 +69,7 @@ static size_t parameter_len(const char *pattern, const char *path)
     return len > rest ? len - rest : 0;
 }
 
-/* Matches a path against a pattern with at most two {}, or with one {*}; fills the call's parameters. */
+/* Matches a path as it was sent against a pattern with at most two {}, or with one {*}; fills the call's parameters. */
 static bool matches(const char *pattern, const char *path, struct call *call)
 {
     char *parameter = call->parameter;
@@ -57,10 +77,8 @@ static bool matches(const char *pattern, const char *path, struct call *call)
     while (*pattern && *path) {
         if (pattern[0] == '{') {
             size_t len = parameter_len(pattern, path);
-            if (!len || len >= size)
+            if (!len || !decode(path, len, parameter, size))
                 return false;
-            memcpy(parameter, path, len);
-            parameter[len] = '\0';
             parameter = call->second;
             size = sizeof call->second;
             path += len;

@@ -24,7 +24,7 @@ struct http_server {
     int port;
 };
 
-enum phase { READING, HANDED_OVER, ANSWERED };
+enum phase { NEW, READING, HANDED_OVER, ANSWERED };
 
 struct http_request {
     struct http_server *server;
@@ -37,14 +37,13 @@ struct http_request {
     unsigned status;
 };
 
-static struct http_request *open_request(struct http_server *server, struct MHD_Connection *connection,
-                                         const char *path, const char *method)
+/* The only one who is told the path as it was sent; on_completed is called for whatever this returns. */
+static void *on_uri(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct http_request *request = mem_alloc(sizeof *request);
-    request->server = server;
+    request->server = context;
     request->connection = connection;
-    request->method = method;
-    request->path = mem_strdup(path);
+    request->path = mem_strndup(uri, strcspn(uri, "?"));
     request->body = buf_new(HTTP_BODY_MAX);
     return request;
 }
@@ -62,10 +61,11 @@ static enum MHD_Result hand_over(struct http_request *request)
 static enum MHD_Result on_access(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                                  const char *version, const char *data, size_t *data_size, void **slot)
 {
-    (void)version;
+    (void)context, (void)path, (void)version;
     struct http_request *request = *slot;
-    if (!request) {
-        *slot = open_request(context, connection, path, method);
+    if (request->phase == NEW) {
+        request->method = method;
+        request->phase = READING;
         return MHD_YES;
     }
     if (request->phase == READING && *data_size) {
@@ -87,7 +87,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     struct http_request *request = *slot;
     if (!request)
         return;
-    if (request->phase != READING)
+    if (request->phase > READING)
         atomic_fetch_sub(&request->server->open, 1);
     if (request->response)
         MHD_destroy_response(request->response);
@@ -170,6 +170,7 @@ struct http_server *http_start(const char *listen, http_handler *handler, void *
     server->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
         MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
         MHD_OPTION_END);
     if (!server->daemon) {

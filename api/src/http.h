@@ -25,7 +25,7 @@ void http_quiesce(struct http_server *server);
 void http_stop(struct http_server *server);
 
 const char *http_method(const struct http_request *request);
-const char *http_path(const struct http_request *request);
+const char *http_path(const struct http_request *request); /* as it was sent: nothing in it is decoded */
 /* NULL when there is none. */
 const char *http_query(const struct http_request *request, const char *name);
 const char *http_header(const struct http_request *request, const char *name);

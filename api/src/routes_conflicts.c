@@ -19,7 +19,7 @@ struct actor {
 struct actors {
     struct actor of[SAGAS_COMPARED];
     size_t n;
-    int64_t since_ms; /* nothing older was looked at; 0: there is nothing older */
+    bool more; /* others, started or seen earlier, were not looked at */
 };
 
 /* The number of effects at the start of the list that are one saga's. */
@@ -31,28 +31,18 @@ static size_t actor_len(const struct store_touch *touches, size_t n)
     return len;
 }
 
-static int64_t oldest(const struct store_touch *touches, size_t n)
+/* One more than is compared was asked for: the first is the oldest, and only tells that it is there. */
+static void find_actors(struct arena *arena, const struct store_touch *touches, size_t n, bool more, struct actors *out)
 {
-    int64_t ms = n ? touches[0].told_ms : 0;
-    for (size_t i = 1; i < n; i++)
-        ms = touches[i].told_ms < ms ? touches[i].told_ms : ms;
-    return ms;
-}
-
-/* The newest sagas of all whose effects are given without a gap. */
-static void find_actors(struct arena *arena, const struct store_touch *touches, size_t n, struct actors *out)
-{
-    *out = (struct actors){.since_ms = n == EFFECTS_LOOKED_AT ? oldest(touches, n) : 0};
-    for (size_t first = 0, len; first < n; first += len) {
-        len = actor_len(touches + first, n - first);
-        if (touches[first].started_ms < out->since_ms)
-            continue;
-        if (out->n == SAGAS_COMPARED) {
-            memmove(out->of, out->of + 1, (SAGAS_COMPARED - 1) * sizeof out->of[0]);
-            out->n--;
-            out->since_ms = out->of[0].first->started_ms;
-        }
+    size_t sagas = 0, first = 0;
+    for (size_t at = 0; at < n; at += actor_len(touches + at, n - at))
+        sagas++;
+    *out = (struct actors){.more = more || sagas > SAGAS_COMPARED};
+    if (sagas > SAGAS_COMPARED)
+        first = actor_len(touches, n);
+    for (size_t len; first < n; first += len) {
         struct actor *actor = &out->of[out->n++];
+        len = actor_len(touches + first, n - first);
         *actor = (struct actor){.first = &touches[first], .n = len, .effects = arena_array(arena, len, sizeof *actor->effects)};
         for (size_t i = 0; i < len; i++)
             actor->effects[i] = touches[first + i].effect;
@@ -145,22 +135,23 @@ void entities_conflicts(struct call *call)
 {
     struct store_touch *touches;
     struct actors actors;
+    static const struct store_touch_bounds bounds = {EFFECTS_LOOKED_AT, SAGAS_COMPARED + 1};
     size_t n;
+    bool more;
     struct err err;
     if (!text_is_utf8(call->parameter)) {
         call_problem(call, 400, "invalid-key", "The path has no valid key", "expected UTF-8", NULL);
         return;
     }
-    if (!store_get_touches(call->reader->pg, &call->arena, call->parameter, EFFECTS_LOOKED_AT, &touches, &n, &err)) {
+    if (!store_get_touches(call->reader->pg, &call->arena, call->parameter, &bounds, &touches, &n, &more, &err)) {
         call_database_problem(call, &err);
         return;
     }
-    find_actors(&call->arena, touches, n, &actors);
+    find_actors(&call->arena, touches, n, more, &actors);
     struct buf body = buf_new(ANSWER_MAX);
     buf_str(&body, "{\"key\":");
     buf_json_str(&body, call->parameter);
-    buf_time_member(&body, "since", actors.since_ms);
-    buf_str(&body, ",\"sagas\":[");
+    buf_printf(&body, ",\"more\":%s,\"sagas\":[", actors.more ? "true" : "false");
     for (size_t i = 0; i < actors.n; i++) {
         buf_str(&body, i ? "," : "");
         add_actor(&body, &actors.of[i]);

@@ -130,14 +130,49 @@ START_TEST(a_late_success_is_no_verdict_but_its_effect_is_told)
 }
 END_TEST
 
-START_TEST(older_numbers_change_nothing_that_is_known)
+START_TEST(a_service_speaks_for_itself_alone)
 {
     struct world w;
     open_world(&w, text, NULL);
     reply(&w, 0, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"x\":5}}");
-    reply(&w, 1, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"y\":1,\"x\":4}}");
+    reply(&w, 1, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"y\":1,\"x\":9,\"z\":2}}");
     ck_assert_str_eq(w.saga.clock, "{\"order:7\":{},\"shop\":{\"x\":5,\"y\":1}}");
-    check_touches(&w, "b.shop=1"); /* what it says of other services is no effect of its own */
+    check_touches(&w, "b.shop=1");
+    reply(&w, 2, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"x\":4}}"); /* an older number changes nothing that is known */
+    ck_assert_str_eq(w.saga.clock, "{\"order:7\":{},\"shop\":{\"x\":5,\"y\":1}}");
+    check_touches(&w, "c.shop=4");
+    close_world(&w);
+}
+END_TEST
+
+START_TEST(what_a_child_says_of_its_services_is_learned_and_was_told_by_itself)
+{
+    struct world w;
+    open_world(&w, "{\"name\":\"d\",\"entities\":[\"shop\"],\"steps\":[{\"name\":\"a\",\"saga\":\"other\",\"version\":1}]}", NULL);
+    reply(&w, 0, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"x\":5,\"saga\":2}}");
+    ck_assert_str_eq(w.saga.clock, "{\"shop\":{\"x\":5,\"saga\":2}}");
+    check_touches(&w, "");
+    close_world(&w);
+}
+END_TEST
+
+/* There was nothing to undo, and nobody to wait for it. */
+START_TEST(an_effect_that_is_told_after_the_sagas_end_is_kept)
+{
+    struct world w;
+    open_world(&w, "{\"name\":\"d\",\"entities\":[\"shop\"],\"steps\":[{\"name\":\"a\",\"service\":\"x\",\"action\":\"do\",\"compensation\":null,"
+                   "\"timeout\":\"1s\"}]}", NULL);
+    machine_apply(&w.saga, &(struct event){.type = EVENT_CANCEL}, 1001, &w.effects);
+    machine_apply(&w.saga, &(struct event){.type = EVENT_TIMER}, 3000, &w.effects);
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    reply(&w, 0, KIND_ACTION, OUTCOME_SUCCEEDED, "{\"shop\":{\"x\":5}}");
+    check_touches(&w, "a.shop=5");
+    ck_assert(w.effects.changed);
+    ck_assert_str_eq(w.saga.clock, "{\"shop\":{\"x\":5}}");
+    ck_assert_str_eq(w.effects.history->event, "reply_ignored");
+    ck_assert_int_eq(w.saga.state, SAGA_COMPENSATED);
+    reply(&w, 0, KIND_ACTION, OUTCOME_FAILED, "{\"shop\":{\"x\":6}}");
+    ck_assert(!w.effects.changed);
     close_world(&w);
 }
 END_TEST
@@ -190,14 +225,15 @@ START_TEST(two_sagas_are_compared_by_the_numbers_of_their_effects)
         {"x1", "y1", "none", 0, 0},
         {"", "x1", "none", 0, 0},
         {"x1 y1", "y2 z1", "before", 0, 0}, /* y alone tells */
-        {"x1 X3", "x2", "before", 1, 0},    /* between an action and its compensation */
-        {"x1 X2", "x3", "before", 0, 0},
-        {"x2 X3", "x1", "after", 0, 0},
+        {"x1 X3", "x2", "none", 1, 0},     /* between an action and its compensation */
+        {"x1 X2", "x3", "none", 0, 0},     /* what was undone before anybody saw it lies nowhere */
+        {"x1 X2 y1", "x3 y2", "before", 0, 0},
+        {"x1 y4 Y5 X2", "y3 x3", "none", 0, 0},
         {"x1 X3", "y2", "none", 0, 0}, /* another service's numbers say nothing */
-        {"x1 X4", "x2 X3", "before", 2, 0},
-        {"x1 X3", "x2 X4", "before", 1, 1},
+        {"x1 X4", "x2 X3", "none", 2, 0},
+        {"x1 X3", "x2 X4", "none", 1, 1},
         {"X3", "x2", "none", 0, 0}, /* its action was never told */
-        {"x1 y3 X9", "x2 y1", "concurrent", 1, 0},
+        {"x1 y3 X9", "x2 y1", "after", 1, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct entity_effect a[8], b[8];
@@ -242,7 +278,9 @@ static const TTest **const tests[] = {
     &replies_are_merged_and_passed_on_with_the_next_command,
     &the_history_keeps_each_clock,
     &a_late_success_is_no_verdict_but_its_effect_is_told,
-    &older_numbers_change_nothing_that_is_known,
+    &a_service_speaks_for_itself_alone,
+    &what_a_child_says_of_its_services_is_learned_and_was_told_by_itself,
+    &an_effect_that_is_told_after_the_sagas_end_is_kept,
     &a_child_begins_with_what_its_parent_knows_of_its_entities,
     &two_sagas_are_compared_by_the_numbers_of_their_effects,
     &what_was_dirty_is_named_and_bounded,

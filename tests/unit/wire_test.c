@@ -127,6 +127,21 @@ START_TEST(a_missing_or_wrong_header_is_named)
 }
 END_TEST
 
+START_TEST(a_clock_with_a_nul_character_is_not_taken_for_none)
+{
+    struct wire_command command = sample_command(), back;
+    struct wire_message message = command_message(&command);
+    struct err err;
+    for (size_t h = 0; h < message.headers_n; h++) {
+        if (strcmp(message.headers[h].name, "saga-clock") == 0)
+            message.headers[h] = (struct wire_header){"saga-clock", "{}\0", 3};
+    }
+    ck_assert(!wire_command_read(&arena, &message, &back, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "saga-clock"));
+    arena_free(&arena);
+}
+END_TEST
+
 START_TEST(a_malformed_reply_is_refused)
 {
     static const char *const bad[] = {"", "{", "[]", "{}", "{\"outcome\":\"maybe\"}", "{\"outcome\":7}", "{\"outcome\":\"not_seen\"}",
@@ -245,6 +260,7 @@ static const TTest **const tests[] = {
     &commands_round_trip,
     &replies_round_trip,
     &a_missing_or_wrong_header_is_named,
+    &a_clock_with_a_nul_character_is_not_taken_for_none,
     &a_malformed_reply_is_refused,
     &a_trace_has_the_id_of_its_saga,
     &a_label_has_what_can_be_true,

@@ -280,11 +280,11 @@ static bool run(struct pg *pg, struct pg_call *calls, size_t n, struct err *err)
 
 /* A process that freezes must not hold its locks for ever, and a server that vanishes must be noticed. */
 static const char session_settings[] =
-    "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '10s';"
+    "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '10s'; SET jit = off;"
     "SET lock_timeout = '10s'; SET statement_timeout = '30s';";
 /* Row estimates of fresh and fast-growing tables mislead the planner into scans of whole tables. */
 static const char hot_settings[] = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;"
-                                   "SET plan_cache_mode = force_generic_plan; SET jit = off;";
+                                   "SET plan_cache_mode = force_generic_plan;";
 
 static bool set_schema(struct pg *pg, struct err *err)
 {

@@ -248,6 +248,10 @@ static bool read_about(struct arena *arena, const struct wire_message *message, 
 static bool read_clock(struct arena *arena, const struct wire_message *message, const char **clock, struct err *err)
 {
     *clock = wire_header(arena, message, "saga-clock");
+    for (size_t i = 0; !*clock && i < message->headers_n; i++) {
+        if (strcmp(message->headers[i].name, "saga-clock") == 0)
+            return err_set(err, ERR_REFUSED, "header saga-clock has no value, or a NUL character in it");
+    }
     if (!*clock)
         return true;
     struct err inner;

@@ -22,9 +22,9 @@ static json_t *parse(const char *text)
     return vclock_read(text, strlen(text), &err);
 }
 
-static void learn(struct move *m, json_t *clock, json_t *told)
+static void keep(struct move *m, const json_t *clock)
 {
-    const char *text = vclock_merge(clock, told) ? clock_text(m, clock) : NULL;
+    const char *text = clock_text(m, clock);
     if (!text)
         return;
     m->saga->clock = text;
@@ -59,31 +59,41 @@ static void touch(struct move *m, const char *entity, int64_t number)
     effects->changed = true;
 }
 
-/* What the step's own service has counted up; what a child's steps have, they have told themselves. */
-static void add_touches(struct move *m, const json_t *clock, json_t *told)
+/* A service speaks for itself alone. Tells whether the clock has changed. */
+static bool hear_service(struct move *m, json_t *clock, json_t *told)
 {
-    const struct step_definition *step = step_of(m, m->event->step);
-    const char *entity;
+    const char *entity, *service = step_of(m, m->event->step)->service;
     json_t *counters;
-    if (m->event->type != EVENT_REPLY || m->event->outcome != OUTCOME_SUCCEEDED || !step->service)
-        return;
+    bool changed = false;
     json_object_foreach(told, entity, counters) {
-        int64_t number = vclock_get(told, entity, step->service);
-        if (number && json_object_get(clock, entity))
+        int64_t number = vclock_get(told, entity, service);
+        if (!number || !json_object_get(clock, entity))
+            continue;
+        if (m->event->outcome == OUTCOME_SUCCEEDED)
             touch(m, entity, number);
+        if (number > vclock_get(clock, entity, service))
+            changed = vclock_set(clock, entity, service, number) || changed;
     }
+    return changed;
 }
 
-/* Also from a reply that comes too late to be a verdict: the effect was there. */
 void clock_learn(struct move *m)
 {
-    if (!m->saga->clock || !m->event->clock)
+    const struct step_definition *step = m->event->type == EVENT_REPLY ? step_of(m, m->event->step) : NULL;
+    if (!m->saga->clock || !m->event->clock || (step && step->kind != STEP_CALLS))
         return;
     json_t *clock = parse(m->saga->clock), *told = parse(m->event->clock);
-    if (clock && told) {
-        learn(m, clock, told);
-        add_touches(m, clock, told);
-    }
+    bool of_service = step && !step->child; /* a parent, or a child, says what its own services have said */
+    if (clock && told && (of_service ? hear_service(m, clock, told) : vclock_merge(clock, told)))
+        keep(m, clock);
     json_decref(clock);
     json_decref(told);
+}
+
+bool clock_is_news(const struct move *m)
+{
+    if (m->event->type != EVENT_REPLY || m->event->outcome != OUTCOME_SUCCEEDED || !m->saga->clock || !m->event->clock)
+        return false;
+    enum step_state state = m->saga->steps[m->event->step].state;
+    return state != (m->event->kind == KIND_COMPENSATION ? STEP_COMPENSATED : STEP_SUCCEEDED);
 }

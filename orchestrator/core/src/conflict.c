@@ -13,12 +13,29 @@ static bool same_service(const struct entity_effect *x, const struct entity_effe
     return strcmp(x->service, y->service) == 0;
 }
 
+static bool is_undone(const struct entity_effect *a, size_t a_n, const struct entity_effect *action)
+{
+    for (size_t i = 0; i < a_n; i++) {
+        if (a[i].undo && uuid_equal(&a[i].saga_id, &action->saga_id) && strcmp(a[i].step, action->step) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An action that is there and stays. */
+static bool stands(const struct entity_effect *a, size_t a_n, const struct entity_effect *effect)
+{
+    return !effect->undo && !is_undone(a, a_n, effect);
+}
+
 enum precedence effects_compare(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n)
 {
     bool before = false, after = false;
     for (size_t i = 0; i < a_n; i++) {
+        if (!stands(a, a_n, &a[i]))
+            continue;
         for (size_t k = 0; k < b_n; k++) {
-            if (a[i].undo || b[k].undo || !same_service(&a[i], &b[k]))
+            if (!same_service(&a[i], &b[k]) || !stands(b, b_n, &b[k]))
                 continue;
             before = before || a[i].number < b[k].number;
             after = after || a[i].number > b[k].number;

@@ -326,6 +326,11 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
 {
     struct move m = {saga, event, now_ms, effects, 0, NULL};
     bool ordered = event->type == EVENT_ORDER || event->type == EVENT_SUPERSEDE, had_ended = saga_ended(saga->state);
+    if (had_ended && clock_is_news(&m)) {
+        clock_learn(&m);
+        ignore(&m, outcome_name(event->outcome));
+        return NULL;
+    }
     if ((had_ended && !ordered) || machine_refusal(saga, event))
         return NULL;
     switch (event->type) {

@@ -37,8 +37,10 @@ void step_send(struct move *m, int step, enum step_event on);
 
 /* The clock of a saga that starts: it names its entities, and knows of them what its parent knows. */
 void clock_open(struct move *m);
-/* Learns what the event's clock says of the saga's entities; a success has touched them. */
+/* Learns what the event's clock says of the saga's entities; a service's success has touched them, also if it comes too late to be a verdict. */
 void clock_learn(struct move *m);
+/* The event tells of an effect that no verdict has told of: a saga that has ended wants to know it, too. */
+bool clock_is_news(const struct move *m);
 
 /* ---- a saga that is a step of another (child.c) ---- */
 

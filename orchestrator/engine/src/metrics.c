@@ -42,7 +42,7 @@ static void write_gauges(struct engine *engine, struct buf *out)
     metric_value(out, "saga_live", METRIC_LABELS({"state", "SCHEDULED"}), (double)gauges.scheduled);
     metric_family(out, "saga_paused", "gauge", "Of these, the paused ones.");
     metric_value(out, "saga_paused", NULL, (double)gauges.paused);
-    metric_family(out, "saga_oldest_seconds", "gauge", "Age of the oldest saga that has begun and not ended; 0: there is none.");
+    metric_family(out, "saga_oldest_seconds", "gauge", "Of the sagas that have begun and not ended, the time since the first was accepted, or was to begin; 0: there are none.");
     metric_value(out, "saga_oldest_seconds", NULL, (double)gauges.oldest_ms / 1e3);
     metric_family(out, "saga_outbox_rows", "gauge", "Messages in the outbox; of the whole database, up to 10 s old.");
     metric_value(out, "saga_outbox_rows", NULL, (double)gauges.outbox_rows);

@@ -29,16 +29,21 @@ static const struct pg_statement entity_queue = {
     "entity_queue",
     "SELECT c.saga_id, saga.definition, saga.state, c.claimed_at FROM entity_claim c JOIN saga ON saga.id = c.saga_id"
     " WHERE c.namespace = $1 AND c.key = $2 ORDER BY c.seq LIMIT $3"};
-/* A child's effects are its root's. */
+/* The roots of those that touched the key last, and all that they and their children did to it. OFFSET 0 has each saga looked up by its key. */
 static const struct pg_statement entity_touches = {
     "entity_touches",
-    "WITH RECURSIVE latest AS (SELECT saga_id, step, kind, service, number, touched_at FROM entity_touch"
-    "  WHERE namespace = $1 AND key = $2 ORDER BY touched_at DESC LIMIT $3),"
-    " up AS (SELECT saga.id AS from_id, saga.id, saga.parent_id FROM saga WHERE id IN (SELECT saga_id FROM latest)"
-    "  UNION ALL SELECT up.from_id, saga.id, saga.parent_id FROM up JOIN saga ON saga.id = up.parent_id)"
-    " SELECT root.id, root.definition, root.state, root.created_at, latest.saga_id, step, kind, service, number, touched_at"
-    " FROM latest JOIN up ON up.from_id = latest.saga_id AND up.parent_id IS NULL JOIN saga root ON root.id = up.id"
-    " ORDER BY root.created_at, root.id, number"};
+    "WITH RECURSIVE latest AS (SELECT saga_id FROM entity_touch WHERE namespace = $1 AND key = $2 ORDER BY touched_at DESC LIMIT $3),"
+    " up AS (SELECT s.id, s.parent_id FROM (SELECT DISTINCT saga_id FROM latest) AS t,"
+    "   LATERAL (SELECT id, parent_id FROM saga WHERE id = t.saga_id OFFSET 0) AS s"
+    "  UNION SELECT s.id, s.parent_id FROM up, LATERAL (SELECT id, parent_id FROM saga WHERE id = up.parent_id OFFSET 0) AS s),"
+    " root AS (SELECT s.* FROM up, LATERAL (SELECT id, definition, state, created_at FROM saga WHERE id = up.id OFFSET 0) AS s"
+    "  WHERE up.parent_id IS NULL ORDER BY s.created_at DESC, s.id DESC LIMIT $4),"
+    " down AS (SELECT id AS root_id, id FROM root"
+    "  UNION ALL SELECT down.root_id, s.id FROM down, LATERAL (SELECT id FROM saga WHERE parent_id = down.id OFFSET 0) AS s)"
+    " SELECT root.id, root.definition, root.state, (SELECT count(*) FROM latest) = $3, t.* FROM down JOIN root ON root.id = down.root_id,"
+    " LATERAL (SELECT saga_id, step, kind, service, number FROM entity_touch"
+    "  WHERE namespace = $1 AND key = $2 AND saga_id = down.id OFFSET 0) AS t"
+    " ORDER BY root.created_at, root.id, t.number"};
 /* clang-format on */
 
 static int bucket_of(const char *key)
@@ -227,27 +232,28 @@ static struct store_touch read_touch(struct arena *arena, const struct pg_rows *
     return (struct store_touch){.root_id = pg_get_uuid(rows, row, 0),
                                 .definition = arena_strdup(arena, pg_get_text(rows, row, 1, NULL)),
                                 .state = arena_strdup(arena, pg_get_text(rows, row, 2, NULL)),
-                                .started_ms = pg_get_time(rows, row, 3),
                                 .effect = {.saga_id = pg_get_uuid(rows, row, 4),
                                            .step = arena_strdup(arena, pg_get_text(rows, row, 5, NULL)),
                                            .undo = strcmp(pg_get_text(rows, row, 6, NULL), "compensation") == 0,
                                            .service = arena_strdup(arena, pg_get_text(rows, row, 7, NULL)),
-                                           .number = pg_get_int(rows, row, 8)},
-                                .told_ms = pg_get_time(rows, row, 9)};
+                                           .number = pg_get_int(rows, row, 8)}};
 }
 
-bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, int limit, struct store_touch **out, size_t *n, struct err *err)
+bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, const struct store_touch_bounds *bounds, struct store_touch **out,
+                       size_t *n, bool *more, struct err *err)
 {
     struct pg_params params = {0};
     struct pg_rows *rows = NULL;
     pg_param_text(&params, PG_TEXT, STORE_NAMESPACE);
     pg_param_text(&params, PG_TEXT, key);
-    pg_param_int(&params, PG_INT4, limit);
+    pg_param_int(&params, PG_INT8, bounds->effects);
+    pg_param_int(&params, PG_INT8, bounds->sagas);
     bool ok = pg_call(pg, &entity_touches, &params, &rows, err);
     pg_params_free(&params);
     if (!ok)
         return false;
     *n = pg_rows_count(rows);
+    *more = *n && pg_get_bool(rows, 0, 3);
     *out = arena_array(arena, *n, sizeof **out);
     for (size_t i = 0; i < *n; i++)
         (*out)[i] = read_touch(arena, rows, i);

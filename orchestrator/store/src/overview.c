@@ -8,7 +8,7 @@ static const struct pg_statement gauges_sagas = {
     "gauges_sagas", "SELECT count(*) FILTER (WHERE state = 'RUNNING'), count(*) FILTER (WHERE state = 'COMPENSATING'),"
                     " count(*) FILTER (WHERE state = 'STALLED'), count(*) FILTER (WHERE state = 'QUEUED'),"
                     " count(*) FILTER (WHERE state = 'SCHEDULED'), count(*) FILTER (WHERE paused),"
-                    " coalesce((extract(epoch FROM now() - min(begun_at) FILTER (WHERE state NOT IN ('QUEUED', 'SCHEDULED'))) * 1000)::bigint, 0) FROM"
+                    " greatest((extract(epoch FROM now() - min(begun_at) FILTER (WHERE state NOT IN ('QUEUED', 'SCHEDULED'))) * 1000)::bigint, 0) FROM"
                     " (SELECT state, paused, greatest(created_at, start_at) AS begun_at FROM saga WHERE wake_at IS NOT NULL AND state NOT IN ('COMPENSATING', 'STALLED')"
                     "   AND NOT (paused OR state IN ('SCHEDULED', 'QUEUED'))"
                     "  UNION ALL SELECT state, paused, greatest(created_at, start_at) FROM saga WHERE state IN ('COMPENSATING', 'STALLED')"

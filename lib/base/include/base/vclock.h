@@ -16,7 +16,7 @@
 #define VCLOCK_KEY_MAX 200      /* bytes of an entity's key */
 #define VCLOCK_SERVICES_MAX 128 /* of one entity */
 #define VCLOCK_SERVICE_MAX 63   /* bytes of a service's name */
-#define VCLOCK_TEXT_MAX (96u * 1024)
+#define VCLOCK_TEXT_MAX (64u * 1024) /* fits beside the largest value of a message */
 
 /* Reads what has come from outside. NULL with ERR_REFUSED when it is no clock or is larger than the bounds above; else the caller owns the result. */
 MUST_CHECK json_t *vclock_read(const char *text, size_t len, struct err *err);

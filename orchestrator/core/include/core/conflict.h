@@ -18,14 +18,14 @@ struct entity_effect {
 };
 
 enum precedence {
-    PRECEDENCE_NONE,       /* no service did something for both */
+    PRECEDENCE_NONE,       /* no service did something for both that stands */
     PRECEDENCE_BEFORE,     /* wherever both acted, the first was before the second */
     PRECEDENCE_AFTER,      /* the other way round */
     PRECEDENCE_CONCURRENT, /* here the one, there the other: no serial order explains it */
 };
 const char *precedence_name(enum precedence precedence); /* "none", "before", "after", "concurrent" */
 
-/* How the actions of `a` lie to those of `b`. Compensations do not count: what they make of it, effects_dirty tells. */
+/* How the actions of `a` lie to those of `b`, without those that were undone: if somebody has seen such a one, effects_dirty tells. */
 enum precedence effects_compare(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n);
 
 /* An effect of one saga between an action of another and that action's compensation: it saw what was taken back. */

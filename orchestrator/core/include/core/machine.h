@@ -116,7 +116,7 @@ struct effects {
 
 /* Applies one event; effects of several events in a row gather in `effects`. An event that no longer applies (a reply of
  * an earlier attempt, a second verdict) is recorded in the history and changes nothing else; one for a saga that has ended
- * changes nothing at all, unless it is its parent's. */
+ * changes nothing at all, unless it is its parent's or tells of an effect on an entity that was not known. */
 void machine_apply(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);
 /* The same for the verifier, which wants to tell of a broken invariant and not to die of it: the text of machine_invariant. */
 const char *machine_try(struct saga *saga, const struct event *event, int64_t now_ms, struct effects *effects);

@@ -217,14 +217,16 @@ MUST_CHECK bool store_get_queue(struct pg *pg, struct arena *arena, const char *
 /* An effect on an entity. */
 struct store_touch {
     struct uuid root_id; /* the saga, or the root of those whose child it is */
-    const char *definition, *state; /* of the root, as is the following */
-    int64_t started_ms;
+    const char *definition, *state; /* of the root */
     struct entity_effect effect;
-    int64_t told_ms; /* when it became known */
 };
-/* The `limit` effects on the key that became known last; by their roots, oldest first, in the arena. */
-MUST_CHECK bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, int limit, struct store_touch **out, size_t *n,
-                                  struct err *err);
+struct store_touch_bounds {
+    int effects; /* sagas are found among so many effects, those that became known last */
+    int sagas;   /* and of their roots so many are taken, the newest */
+};
+/* All effects of those sagas on the key, by their roots, oldest first, in the arena. *more: there may be sagas that only earlier effects would show. */
+MUST_CHECK bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, const struct store_touch_bounds *bounds,
+                                  struct store_touch **out, size_t *n, bool *more, struct err *err);
 
 /* ---- figures for operators ---- */
 
