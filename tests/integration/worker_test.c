@@ -508,20 +508,24 @@ START_TEST(effects_of_one_batch_have_a_number_each)
 }
 END_TEST
 
-/* The heartbeats do not depend on what becomes of the command. */
+/* The heartbeats do not depend on what becomes of the command; one may be sent after its verdict. */
 static void check_slow(const char *value, const char *outcome)
 {
     struct wire_command command = charge_of(uuid_v7(), value);
     command.action = "crawl";
     command.clock = "{\"a\":{}}";
     send_command(&command);
-    for (int i = 0; i < 4; i++) {
-        struct wire_reply beat = next_reply();
-        ck_assert_str_eq(beat.outcome, "accepted");
-        ck_assert_int_eq(beat.about.attempt, 1);
-        ck_assert_ptr_null(beat.clock);
+    int beats = 0, verdicts = 0;
+    for (int i = 0; i < 5; i++) {
+        struct wire_reply reply = next_reply();
+        bool beat = strcmp(reply.outcome, "accepted") == 0;
+        beats += beat;
+        verdicts += strcmp(reply.outcome, outcome) == 0;
+        ck_assert_int_eq(reply.about.attempt, 1);
+        ck_assert(!beat || !reply.clock);
     }
-    ck_assert_str_eq(next_reply().outcome, outcome);
+    ck_assert_int_eq(beats, 4);
+    ck_assert_int_eq(verdicts, 1);
 }
 
 START_TEST(a_handler_that_takes_long_says_so)

@@ -26,28 +26,24 @@ static const rd_kafka_message_t *message_of(const struct kafka_record *record)
     return (const rd_kafka_message_t *)record;
 }
 
+/* What is assigned is counted here: rd_kafka_assignment() may wait for ever within rd_kafka_consumer_close() (seen with 2.0.2). */
 static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
                          void *opaque)
 {
     struct kafka_consumer *consumer = opaque;
     rd_kafka_error_t *error = NULL;
+    bool assigns = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     consumer->assigned = true;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
-        error = rd_kafka_incremental_assign(client, partitions);
-    else
-        error = rd_kafka_incremental_unassign(client, partitions);
-    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && rd_kafka_assignment_lost(client))
+    error = assigns ? rd_kafka_incremental_assign(client, partitions) : rd_kafka_incremental_unassign(client, partitions);
+    if (!assigns && rd_kafka_assignment_lost(client))
         atomic_store(&consumer->joined_ms, 0);
     else if (!atomic_load(&consumer->joined_ms))
         atomic_store(&consumer->joined_ms, clock_mono_ms());
     if (error) {
         log_line(LOG_WARN, "kafka.rebalance_failed", LOG_STR("error", rd_kafka_error_string(error)));
         rd_kafka_error_destroy(error);
-    }
-    rd_kafka_topic_partition_list_t *assigned = NULL;
-    if (rd_kafka_assignment(client, &assigned) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        atomic_store(&consumer->partitions, assigned->cnt);
-        rd_kafka_topic_partition_list_destroy(assigned);
+    } else {
+        atomic_fetch_add(&consumer->partitions, assigns ? partitions->cnt : -partitions->cnt);
     }
     log_line(LOG_DEBUG, "kafka.rebalanced", LOG_INT("partitions", atomic_load(&consumer->partitions)));
 }

@@ -42,7 +42,7 @@ void engine_make_topics(struct engine *engine, const struct definition *definiti
         if (known == n)
             topics[n++] = arena_strdup(&arena, topic);
     }
-    if (!kafka_ensure_topics(engine->config.brokers, topics, n, engine->config.partitions, &err))
+    if (n && !kafka_ensure_topics(engine->config.brokers, topics, n, engine->config.partitions, &err))
         log_line(LOG_WARN, "engine.topics_not_made", LOG_STR("definition", definition->name), LOG_ERR(&err));
     arena_free(&arena);
 }
