@@ -132,22 +132,56 @@ static const TTest **const tests[] = {
 const struct transition *__real_transition_find(enum step_state from, enum step_event on);
 const struct transition *__wrap_transition_find(enum step_state from, enum step_event on);
 
-/* A step whose attempts are used up counts as refused: it is forgotten though it may have taken effect. */
+bool __real_saga_is_bound(const struct saga *saga);
+bool __wrap_saga_is_bound(const struct saga *saga);
+
+static enum { FORGETS, REVIVES, TURNS } broken;
+
+/* FORGETS: a step whose attempts are used up counts as refused, though it may have taken effect. REVIVES: a success that is told after the
+ * compensation counts. */
 const struct transition *__wrap_transition_find(enum step_state from, enum step_event on)
 {
     static const struct transition forgetful = {STEP_RUNNING, ON_GIVE_UP, STEP_FAILED, DO_TURN, "action_unknown", ""};
-    return from == STEP_RUNNING && on == ON_GIVE_UP ? &forgetful : __real_transition_find(from, on);
+    static const struct transition reviving = {STEP_COMPENSATED, ON_SUCCEEDED, STEP_SUCCEEDED, DO_KEEP, "action_succeeded", ""};
+    if (broken == FORGETS && from == STEP_RUNNING && on == ON_GIVE_UP)
+        return &forgetful;
+    if (broken == REVIVES && from == STEP_COMPENSATED && on == ON_SUCCEEDED)
+        return &reviving;
+    return __real_transition_find(from, on);
 }
+
+/* TURNS: a pivot holds nobody back. */
+bool __wrap_saga_is_bound(const struct saga *saga)
+{
+    return broken != TURNS && __real_saga_is_bound(saga);
+}
+
+START_TEST(a_saga_that_turns_beside_its_pivot_is_found)
+{
+    broken = TURNS;
+    check_report(DEFINITION(STEP("a", "") "," STEP("b", ",\"pivot\":true")), false, STATES_MAX,
+                 (const char *[]){"BROKEN: ", "  1. the saga is started\n", NULL});
+}
+END_TEST
+
+START_TEST(a_success_that_revives_a_step_is_found)
+{
+    broken = REVIVES;
+    check_report(DEFINITION(STEP("a", "") "," STEP("b", "")), false, STATES_MAX, (const char *[]){"BROKEN: ", "  1. the saga is started\n", NULL});
+}
+END_TEST
 
 START_TEST(a_broken_core_is_found_by_the_shortest_way)
 {
+    broken = FORGETS;
     check_report(DEFINITION(STEP("a", "") "," STEP("b", "")), false, STATES_MAX,
                  (const char *[]){"BROKEN: a compensated saga has left an effect", "  1. the saga is started\n",
                                   "  2. a: no answer to the last attempt\n", NULL});
 }
 END_TEST
 
-static const TTest **const tests[] = {&a_broken_core_is_found_by_the_shortest_way, NULL};
+static const TTest **const tests[] = {&a_broken_core_is_found_by_the_shortest_way, &a_saga_that_turns_beside_its_pivot_is_found,
+                                      &a_success_that_revives_a_step_is_found, NULL};
 
 #endif
 

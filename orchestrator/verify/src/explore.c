@@ -57,6 +57,8 @@ static const char *note_command(struct position *p, const struct command *comman
     if (command->kind == KIND_COMPENSATION) {
         if (undone)
             undone->undone[undone->undone_n++] = command->step;
+        if (!step_set_has(&p->may, (size_t)command->step))
+            return "a step is undone that has no effect";
         return step_set_meets(&step->descendants, &standing) ? "a step is undone before one that followed it" : NULL;
     }
     if (was_backward)
@@ -65,9 +67,18 @@ static const char *note_command(struct position *p, const struct command *comman
     return NULL;
 }
 
+/* No operator has a say here, so what the pivot has done stands. */
+static bool turns_beside_its_pivot(const struct position *p)
+{
+    int pivot = p->saga.definition->pivot;
+    return pivot >= 0 && saga_is_backward(&p->saga) && step_set_has(&p->may, (size_t)pivot);
+}
+
 static const char *check_end(const struct position *p)
 {
     struct step_set standing = undoable(p);
+    if (turns_beside_its_pivot(p))
+        return "a saga turns back though its pivot may have taken effect";
     if (p->saga.state == SAGA_COMPENSATED && step_set_meets(&standing, &standing))
         return "a compensated saga has left an effect that could have been undone";
     for (size_t i = 0; p->saga.state == SAGA_COMPLETED && i < p->saga.definition->steps_n; i++) {
@@ -161,6 +172,12 @@ static void add_wait(const struct position *p, struct happening *out, size_t *n,
     add(out, n, (struct happening){.type = EVENT_TIMER, .step = step});
 }
 
+/* The action's success, told late: it is history. */
+static void add_late_answer(struct happening *out, size_t *n, int step)
+{
+    add(out, n, (struct happening){EVENT_REPLY, step, KIND_ACTION, OUTCOME_SUCCEEDED, {{0}}});
+}
+
 static void add_step(const struct position *p, struct happening *out, size_t *n, int step)
 {
     if (p->saga.definition->steps[step].kind != STEP_CALLS) {
@@ -174,8 +191,12 @@ static void add_step(const struct position *p, struct happening *out, size_t *n,
         add(out, n, (struct happening){machine_withdraws(&p->saga, step) ? EVENT_WITHDRAWN : EVENT_REFUSED, step, KIND_ACTION, 0, {{0}}});
         break;
     case STEP_UNKNOWN: add_answers(out, n, step, KIND_ACTION, true); break;
-    case STEP_COMPENSATING: add_answers(out, n, step, KIND_COMPENSATION, true); break;
-    case STEP_COMPENSATION_FAILED: add_answers(out, n, step, KIND_COMPENSATION, false); break;
+    case STEP_COMPENSATING:
+    case STEP_COMPENSATION_FAILED:
+        add_answers(out, n, step, KIND_COMPENSATION, p->steps[step].state == STEP_COMPENSATING);
+        add_late_answer(out, n, step);
+        break;
+    case STEP_COMPENSATED: add_late_answer(out, n, step); break;
     default: break;
     }
 }
@@ -208,7 +229,7 @@ size_t position_conditions(const struct position *p, int after, int *steps)
     const struct definition *definition = p->saga.definition;
     struct step_set pending = {0};
     size_t n = 0;
-    for (size_t k = 0; k < definition->steps_n && n < CONDITIONS_MAX; k++) {
+    for (size_t k = 0; k < definition->steps_n && n <= CONDITIONS_MAX; k++) {
         size_t i = (size_t)definition->order[k];
         bool ready = definition->steps[i].when && p->steps[i].state == STEP_PENDING;
         for (size_t before = 0; before < definition->steps_n && ready; before++) {
@@ -372,14 +393,23 @@ static bool ends_well(const struct happening *h)
     return h->type == EVENT_SIGNAL || h->type == EVENT_TIMER || (h->type == EVENT_REPLY && h->outcome == OUTCOME_SUCCEEDED);
 }
 
+/* One more than are gone through tells that something was not looked at. */
+static size_t conditions_behind(struct search *s, const struct position *p, const struct happening *h, int *steps)
+{
+    size_t n = h->type == EVENT_START || ends_well(h) ? position_conditions(p, h->step, steps) : 0;
+    if (n <= CONDITIONS_MAX)
+        return n;
+    s->cut = true;
+    return CONDITIONS_MAX;
+}
+
 /* One event, with every way in which the conditions behind it may come out; false at a fault. */
 static bool try_event(struct search *s, size_t node, const struct position *p, struct happening h, struct verification *out)
 {
     struct arena arena = {0};
     struct position next;
-    int steps[CONDITIONS_MAX];
-    size_t conditions = ends_well(&h) ? position_conditions(p, h.step, steps) : 0;
-    s->cut = s->cut || conditions == CONDITIONS_MAX;
+    int steps[CONDITIONS_MAX + 1];
+    size_t conditions = conditions_behind(s, p, &h, steps);
     for (unsigned way = 0; way < 1u << conditions && !out->violation; way++, s->moves++) {
         h.not_held = choose(steps, conditions, way);
         memcpy(&next, p, sizeof next);
@@ -416,9 +446,8 @@ static bool expand(struct search *s, size_t node, struct verification *out)
 static void start_all(struct search *s, struct verification *out)
 {
     struct position start = {.saga = {.definition = s->definition}, .steps = {{0}}};
-    int steps[CONDITIONS_MAX];
-    size_t conditions = position_conditions(&start, -1, steps);
-    s->cut = conditions == CONDITIONS_MAX;
+    int steps[CONDITIONS_MAX + 1];
+    size_t conditions = conditions_behind(s, &start, &(struct happening){.type = EVENT_START, .step = -1}, steps);
     for (unsigned way = 0; way < 1u << conditions && !out->violation; way++) {
         struct happening h = {.type = EVENT_START, .step = -1, .not_held = choose(steps, conditions, way)};
         out->violation = position_start(&start, s->definition, &h.not_held);

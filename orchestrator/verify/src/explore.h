@@ -27,8 +27,8 @@ const char *position_start(struct position *position, const struct definition *d
 /* All that can happen to it next, whatever conditions hold; returns how many. Room for all: HAPPENINGS_MAX. */
 #define HAPPENINGS_MAX (4 * DEFINITION_STEPS_MAX + 2)
 size_t position_next(const struct position *position, struct happening *out);
-/* The steps whose condition may be looked at when `after` (-1: the start) is done, at most CONDITIONS_MAX. */
-#define CONDITIONS_MAX 7 /* so many are not gone through any more */
+/* The steps whose condition may be looked at when `after` (-1: the start) is done, at most one more than CONDITIONS_MAX. */
+#define CONDITIONS_MAX 10 /* that are gone through in all their combinations */
 size_t position_conditions(const struct position *position, int after, int *steps);
 /* Lets it happen. What was broken, or NULL; the steps undone by it are added to `undone` (may be NULL). */
 const char *position_move(struct position *position, const struct happening *happening, struct arena *arena,

@@ -89,7 +89,7 @@ bool verify(const struct definition *definition, const struct verify_bounds *bou
     if (!simple)
         return false;
     explore(simple, bounds, out);
-    for (size_t i = 0; i < simple->steps_n; i++)
+    for (size_t i = 0; i < simple->steps_n && !out->violation; i++) /* a broken core may go round in circles */
         follow_failure(simple, (int)i, &out->failures[i]);
     definition_free(simple);
     return true;
