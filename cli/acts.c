@@ -7,17 +7,6 @@
 #include "cli.h"
 #include "client.h"
 
-int run_cancel(const struct options *o, const char *command, const char *id, const char *second)
-{
-    (void)command, (void)second;
-    json_t *body = o->reason ? json_pack("{s:s}", "reason", o->reason) : json_object();
-    char *path = mem_printf("/v1/sagas/%s/cancel", id);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
-}
-
 int run_signal(const struct options *o, const char *command, const char *id, const char *name)
 {
     (void)command;
@@ -68,7 +57,7 @@ static json_t *why_body(const struct options *o)
     return body;
 }
 
-/* Pause, resume. */
+/* Cancel, pause, resume. */
 int run_hold(const struct options *o, const char *act, const char *id, const char *second)
 {
     (void)second;

@@ -52,7 +52,7 @@ int by_state(const struct options *o, int status, json_t *saga);
 
 /* The commands: `argument` and `second` are what was given with them, or NULL. Each returns the exit status. */
 typedef int command_run(const struct options *o, const char *command, const char *argument, const char *second);
-command_run run_cancel, run_signal, run_hold, run_act;                                  /* acts.c */
+command_run run_hold, run_signal, run_act;                                              /* acts.c */
 command_run run_definitions, run_get, run_history, run_entity, run_conflicts, run_list; /* look.c */
 
 #endif

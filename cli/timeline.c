@@ -26,8 +26,11 @@ static void print_event(const char *event)
 static void print_detail(const json_t *detail)
 {
     const char *code = text(detail, "code"), *message = text(detail, "message");
+    const char *by = text(detail, "by"), *reason = text(detail, "reason");
     if (*code)
         printf("  %s%s%s", code, *message ? ": " : "", message);
+    if (*by)
+        printf("  %s%s%s", by, *reason ? ": " : "", reason);
 }
 
 void timeline_print(const json_t *entries)

@@ -83,23 +83,6 @@ static bool answer_problems(struct call *call, const struct problems *problems)
     return problems->n > 0;
 }
 
-void acts_cancel(struct call *call)
-{
-    static const char *const known[] = {"reason", NULL};
-    struct problems problems = {0};
-    json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
-    if (!body)
-        return;
-    json_check_members(body, "", known, &problems);
-    const char *reason = read_text(call, body, "reason", REASON_MAX, &problems);
-    json_decref(body);
-    if (answer_problems(call, &problems))
-        return;
-    struct buf error = buf_new(8192);
-    json_write_error(&error, "cancelled", reason ? reason : "an operator asked for it");
-    ask_engine(call, &(struct act){.type = EVENT_CANCEL, .error = keep(call, &error)});
-}
-
 /* Who and why, for the history. */
 static const char *write_why(struct call *call, const char *by, const char *reason)
 {
@@ -114,18 +97,40 @@ static const char *write_why(struct call *call, const char *by, const char *reas
     return keep(call, &why);
 }
 
-static void act_on_saga(struct call *call, enum event_type type)
+struct who {
+    const char *by, *reason; /* NULL: not said */
+};
+
+/* Of an act on a saga as a whole. False after having answered. */
+static bool read_who(struct call *call, struct who *who)
 {
     static const char *const known[] = {"by", "reason", NULL};
     struct problems problems = {0};
     json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
     if (!body)
-        return;
+        return false;
     json_check_members(body, "", known, &problems);
-    const char *by = read_text(call, body, "by", BY_MAX, &problems), *reason = read_text(call, body, "reason", REASON_MAX, &problems);
+    who->by = read_text(call, body, "by", BY_MAX, &problems);
+    who->reason = read_text(call, body, "reason", REASON_MAX, &problems);
     json_decref(body);
-    if (!answer_problems(call, &problems))
-        ask_engine(call, &(struct act){.type = type, .why = write_why(call, by, reason)});
+    return !answer_problems(call, &problems);
+}
+
+static void act_on_saga(struct call *call, enum event_type type)
+{
+    struct who who;
+    if (read_who(call, &who))
+        ask_engine(call, &(struct act){.type = type, .why = write_why(call, who.by, who.reason)});
+}
+
+void acts_cancel(struct call *call)
+{
+    struct who who;
+    if (!read_who(call, &who))
+        return;
+    struct buf error = buf_new(8192);
+    json_write_error(&error, "cancelled", who.reason ? who.reason : "an operator asked for it");
+    ask_engine(call, &(struct act){.type = EVENT_CANCEL, .error = keep(call, &error), .why = write_why(call, who.by, who.reason)});
 }
 
 void acts_pause(struct call *call)

@@ -270,7 +270,7 @@ START_TEST(a_saga_is_cancelled_once)
     ck_assert_int_gt(json_integer_value(json_object_get(answer.body, "last")), 3);
     const json_t *entry = json_array_get(json_object_get(answer.body, "entries"), 2);
     ck_assert_str_eq(text(entry, "event"), "saga_cancelled");
-    ck_assert_str_eq(text(json_object_get(entry, "detail"), "message"), "a \"test\"");
+    ck_assert_str_eq(text(json_object_get(entry, "detail"), "reason"), "a \"test\"");
     answer_free(&answer);
     free(path), free(cancel), free(wait), free(history);
     world_close(&world);

@@ -68,6 +68,13 @@ build_mutant() { # PATCH DIR
     (cd "$build" && eval "$link")
 }
 
+# What it prints at the end shows the fault again.
+replays() { # NOTE
+    local again
+    again=$(sed -n 's/^again: //p' <<<"$1")
+    [ -n "$again" ] && ! $again >"$build/sim-replay" 2>&1 && grep -q 'at [0-9]' "$build/sim-replay"
+}
+
 is_found() { # PATCH
     local name dir status=0 note
     name=$(basename "$1" .patch)
@@ -79,6 +86,7 @@ is_found() { # PATCH
     fi
     note=$("$dir/saga-sim" --seeds "$SEEDS" --sagas "$SAGAS" --quiet 2>&1) && status=1
     grep -qE '^at ' <<<"$note" || status=1 # not for some other reason
+    replays "$note" || status=1
     check "mutation $name is found" "$status" "$(grep -E '^seed|^at|every invariant' <<<"$note" | head -n2 | tr '\n' ' ')"
 }
 

@@ -56,6 +56,8 @@ END_TEST
 #define TWO_STEPS(of_a, of_b)                                                                                          \
     "{\"name\":\"d\",\"steps\":[{" STEP "," of_a "},{\"name\":\"b\",\"service\":\"s\",\"action\":\"x\",\"compensation\":null," of_b "}]}"
 
+#define LONG "0123456789012345678901234567890123456789ab" /* 42 bytes */
+
 START_TEST(each_fault_is_named_at_its_place)
 {
     static const struct {
@@ -88,6 +90,12 @@ START_TEST(each_fault_is_named_at_its_place)
         {"{\"name\":\"d\",\"steps\":[{\"name\":\"a\",\"delay\":\"1s\",\"timeout\":\"1s\"}]}", "/steps/0/timeout", "unknown member"},
         {"{\"name\":\"d\",\"steps\":[{\"name\":\"a\",\"delay\":\"1s\",\"compensation\":null}]}", "/steps/0/compensation", "unknown member"},
         {IN_STEP("\"when\":null"), "/steps/0/when", "leave it out"},
+        {IN_STEP("\"when\":\"yes\""), "/steps/0/when", "expected a JsonLogic rule"},
+        {IN_STEP("\"when\":{\">\":[1,2],\"foo\":[3]}"), "/steps/0/when/>", "stands alone"},
+        {IN_STEP("\"when\":{\"missing\":[[\"steps.z.output\"]]}"), "/steps/0/when/missing", "names no step"},
+        {IN_STEP("\"when\":{\"missing_some\":[1,[\"steps.z.output\"]]}"), "/steps/0/when/missing_some", "names no step"},
+        {IN_STEP("\"input\":{\"x\":\"${input.${input.y}}\"}"), "/steps/0/input/x", "are not nested"},
+        {IN_STEP("\"input\":{\"${input.x}\":1}"), "/steps/0/input/${input.x}", "taken as it is"},
         {"{\"name\":\"d\",\"steps\":[{\"name\":\"a\",\"wait\":\"go\",\"timeout\":\"1s\"},{\"name\":\"b\",\"wait\":\"go\",\"timeout\":\"1s\"}]}",
          "/steps/1/wait", "step 0 waits for this signal"},
         {IN_STEP("\"when\":{\"equals\":[1,2]}"), "/steps/0/when/equals", "no operation 'equals'"},
@@ -108,6 +116,7 @@ START_TEST(each_fault_is_named_at_its_place)
         {WITH("\"entities\":[]"), "/entities", "expected an array"},
         {WITH("\"entities\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]"), "/entities", "of 1 to 8"},
         {WITH("\"entities\":[\"\"]"), "/entities/0", "not empty"},
+        {WITH("\"entities\":[\"" LONG LONG LONG LONG LONG "\"]"), "/entities/0", "at most 200 bytes"},
         {WITH("\"entities\":[7]"), "/entities/0", "not empty"},
         {WITH("\"entities\":[{\"mode\":\"hold\"}]"), "/entities/0/key", "not empty"},
         {WITH("\"entities\":[{\"key\":\"k\",\"mode\":\"share\"}]"), "/entities/0/mode", "expected \"hold\""},

@@ -106,6 +106,8 @@ START_TEST(what_a_child_is_about_must_be_known_when_its_root_starts)
     check(HOLDS("\"order:${input.id}\""), "", ",\"input\":{\"id\":null}", NULL, "/steps/1/saga");
     check(HOLDS("\"order:${input.id}\""), "", "", NULL, "/steps/1/saga");
     check(HOLDS("\"order:${input.o.id}\""), "", ",\"input\":{\"o\":\"x${input.order}\"}", NULL, "/steps/1/saga");
+    check(HOLDS("\"${input.x}${input.y}\""), "", ",\"input\":{\"x\":\"$\",\"y\":\"${input.z}\"}", NULL, "/steps/1/saga"); /* "$${" is no template */
+    check(HOLDS("\"k\""), "\"entities\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\"],", "", NULL, "/steps/1/saga");
 }
 END_TEST
 

@@ -100,7 +100,7 @@ static const struct {
     {"{\"min\":[4,3,5]}", "3"},
     {"{\"max\":[]}", "null"},
     /* texts and arrays */
-    {"{\"cat\":[\"a\",1,true,null,[2,3]]}", "\"a1truenull2,3\""},
+    {"{\"cat\":[\"a\",1,true,null,[2,3]]}", "\"a1true2,3\""},
     {"{\"substr\":[\"jsonlogic\",4]}", "\"logic\""},
     {"{\"substr\":[\"jsonlogic\",-5]}", "\"logic\""},
     {"{\"substr\":[\"jsonlogic\",1,3]}", "\"son\""},

@@ -169,6 +169,8 @@ static void read_when(struct reader *r, const json_t *step, size_t index, const 
     pointer_member(pointer, "when", at);
     if (json_is_null(when))
         problem_add(r->problems, at, "a condition that is null never holds: leave it out");
+    else if (!json_is_object(when) && !json_is_boolean(when))
+        problem_add(r->problems, at, "expected a JsonLogic rule, or true or false");
     else if ((int)index == r->definition->pivot)
         problem_add(r->problems, at, "a pivot is always sent: it has no condition");
     else if (logic_check(when, names, at, r->problems))

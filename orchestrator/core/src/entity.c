@@ -92,6 +92,8 @@ static void read_entity(struct definition *definition, const json_t *value, size
         problem_add(problems, pointer, "expected the key as a text that is not empty");
         return;
     }
+    if (!strstr(json_string_value(key), "${") && json_string_length(key) > ENTITY_KEY_MAX)
+        problem_add(problems, pointer, "expected a key of at most %d bytes", ENTITY_KEY_MAX);
     definition->entities[i].key = template_compile(&definition->arena, key, &no_steps, pointer, problems);
     definition->entities[i].observes = word && strcmp(word, "observe") == 0;
 }

@@ -24,9 +24,10 @@ static bool is_one_template(const char *text, char *out, size_t size)
 static bool write_at(struct buf *out, const json_t *value, const struct path *path)
 {
     char inner[KEY_TEXT_MAX];
+    bool after_dollar = out->len && out->data[out->len - 1] == '$'; /* "$${" would be no template */
     for (size_t i = 0; i < path->n; i++) {
         if (json_is_string(value)) { /* a template gives the whole of which a part is wanted */
-            if (!is_one_template(json_string_value(value), inner, sizeof inner))
+            if (after_dollar || !is_one_template(json_string_value(value), inner, sizeof inner))
                 return false;
             buf_printf(out, "${%s", inner);
             for (; i < path->n; i++)
@@ -36,8 +37,11 @@ static bool write_at(struct buf *out, const json_t *value, const struct path *pa
         }
         value = path_member(value, path->parts[i]);
     }
-    if (json_is_string(value))
-        buf_str(out, json_string_value(value));
+    const char *text = json_string_value(value);
+    if (text && after_dollar && strncmp(text, "${", 2) == 0)
+        return false;
+    if (text)
+        buf_str(out, text);
     else if (json_is_integer(value))
         buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else
@@ -78,7 +82,7 @@ static const char *key_of(const json_t *entity)
 }
 
 /* Each key once; one that is both held and observed is held (entities_of). */
-static void add_entity(json_t *source, const char *key, bool observes)
+static void add_entity(json_t *source, const char *key, bool observes, const char *pointer, struct problems *problems)
 {
     json_t *entities = json_object_get(source, "entities"), *known;
     size_t i;
@@ -91,6 +95,10 @@ static void add_entity(json_t *source, const char *key, bool observes)
         bool known_observes = mode && strcmp(mode, "observe") == 0;
         if (key_of(known) && strcmp(key_of(known), key) == 0 && (observes || !known_observes))
             return;
+    }
+    if (json_array_size(entities) == ENTITIES_MAX) {
+        problem_add(problems, pointer, "with its entity %s there are more than %d", key, ENTITIES_MAX);
+        return;
     }
     json_array_append_new(entities, observes ? json_pack("{s:s, s:s}", "key", key, "mode", "observe") : json_string(key));
 }
@@ -108,7 +116,7 @@ static void take_over_entities(json_t *source, const json_t *step, const struct 
         else if (strstr(buf_text(&key), "${steps."))
             problem_add(problems, pointer, "its entity %s is not known at the start: it must come from the input of this definition", key_of(entity));
         else
-            add_entity(source, buf_text(&key), child->entities[i].observes);
+            add_entity(source, buf_text(&key), child->entities[i].observes, pointer, problems);
         buf_free(&key);
     }
 }

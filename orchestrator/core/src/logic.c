@@ -111,13 +111,35 @@ static void check_path(const struct checker *c, const json_t *path, const char *
         problem_add(c->problems, pointer, "'%s' %s", text, fault);
 }
 
+/* A path, or a list of them. */
+static void check_path_list(const struct checker *c, const json_t *paths, const char *pointer)
+{
+    check_path(c, paths, pointer);
+    for (size_t i = 0; i < json_array_size(paths); i++)
+        check_path(c, json_array_get(paths, i), pointer);
+}
+
 static void check_paths(const struct checker *c, const char *name, const json_t *arguments, const char *pointer)
 {
     bool missing = strcmp(name, "missing") == 0;
     if (strcmp(name, "var") == 0)
         check_path(c, operation_argument(arguments, 0), pointer);
+    if (strcmp(name, "missing_some") == 0)
+        check_path_list(c, operation_argument(arguments, 1), pointer);
     for (size_t i = 0; missing && i < operation_arguments(arguments); i++)
-        check_path(c, operation_argument(arguments, i), pointer);
+        check_path_list(c, operation_argument(arguments, i), pointer);
+}
+
+/* An object of several members is a value: what it holds is not looked at. */
+static void check_value(const struct checker *c, json_t *value, const char *pointer)
+{
+    const char *name;
+    json_t *member;
+    char at[POINTER_MAX];
+    json_object_foreach(value, name, member) {
+        if (operation_find(name))
+            problem_add(c->problems, pointer_member(pointer, name, at), "an operation stands alone in its object");
+    }
 }
 
 static void check_arguments(const struct checker *c, const json_t *arguments, bool by_element, const char *pointer)
@@ -139,8 +161,10 @@ static void check(const struct checker *c, const json_t *rule, const char *point
         check_arguments(c, rule, false, pointer);
         return;
     }
-    if (!is_operation(rule, &name, &arguments))
+    if (!is_operation(rule, &name, &arguments)) {
+        check_value(c, (json_t *)(uintptr_t)rule, pointer);
         return;
+    }
     pointer_member(pointer, name, at);
     const struct operation *operation = operation_find(name);
     if (!operation) {

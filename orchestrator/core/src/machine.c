@@ -202,7 +202,7 @@ static void apply_cancel(struct move *m)
 {
     m->saga->cancelled = true;
     m->saga->changed = true;
-    record(m, "saga_cancelled", -1, 0, m->event->error);
+    record(m, "saga_cancelled", -1, 0, m->event->why ? m->event->why : m->event->error);
     if (!saga_is_bound(m->saga))
         turn(m, m->event->error);
     advance(m);

@@ -36,19 +36,18 @@ bool value_is_true(const json_t *value)
     }
 }
 
-/* As JavaScript's String(). */
+/* As JavaScript's Array.join() has them: null is nothing. */
 static void add_text(struct buf *out, const json_t *value)
 {
     if (out->failed)
         return;
     switch (json_typeof(value)) {
+    case JSON_NULL: return;
     case JSON_STRING: buf_str(out, json_string_value(value)); return;
     case JSON_ARRAY:
         for (size_t i = 0; i < json_array_size(value); i++) {
-            const json_t *element = json_array_get(value, i);
             buf_str(out, i ? "," : "");
-            if (!json_is_null(element))
-                add_text(out, element);
+            add_text(out, json_array_get(value, i));
         }
         return;
     case JSON_OBJECT: buf_str(out, "[object Object]"); return;

@@ -41,6 +41,10 @@ static struct template_node *compile_ref(struct compiler *c, const char *text, c
 {
     struct template_node *node = new_node(c, NODE_REF, 0);
     node->source = text;
+    if (strstr(text, "${")) {
+        problem_add(c->problems, pointer, "'${%s}' has a template in it: they are not nested", text);
+        return NULL;
+    }
     if (!path_split(arena_strdup(c->arena, text), &node->path)) {
         problem_add(c->problems, pointer, "'${%s}' is not a path of at most %d names joined by dots", text, PATH_PARTS_MAX);
         return NULL;
@@ -108,6 +112,8 @@ static struct template_node *compile_object(struct compiler *c, const json_t *so
     json_t *member;
     json_object_foreach((json_t *)(uintptr_t)source, name, member) {
         char at[POINTER_MAX];
+        if (strstr(name, "${"))
+            problem_add(c->problems, pointer_member(pointer, name, at), "a member's name is taken as it is: it can have no template in it");
         node->names[node->children_n] = arena_strdup(c->arena, name);
         node->children[node->children_n++] = compile(c, member, pointer_member(pointer, name, at));
     }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #define PROBLEMS_MAX 16
-#define POINTER_MAX 256
+#define POINTER_MAX 1024 /* longer ones are cut */
 
 struct problem {
     char pointer[POINTER_MAX]; /* "" is the whole document */
