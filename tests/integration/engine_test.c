@@ -140,12 +140,17 @@ static const char *const definition =
     "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.b}\",\"timeout\":\"10s\"},"
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.c}\",\"timeout\":\"10s\"}]}";
 
-static void start_engine(void)
+static void start_engine_with(bool relay)
 {
     struct engine_config config = {.database_url = servers_database_url(), .schema = name, .brokers = servers_kafka_brokers(),
-                                   .prefix = name, .partitions = 4, .with_engine = true, .with_relay = true};
+                                   .prefix = name, .partitions = 4, .with_engine = true, .with_relay = relay};
     engine = engine_start(&config, &err);
     OK(engine != NULL);
+}
+
+static void start_engine(void)
+{
+    start_engine_with(true);
 }
 
 static void await_count(atomic_int *count, int n)
@@ -532,6 +537,37 @@ START_TEST(a_saga_whose_command_cannot_leave_turns_at_its_deadline)
 }
 END_TEST
 
+static void on_act(struct act *act)
+{
+    ck_assert_int_eq(act->result, ACT_APPLIED);
+}
+
+START_TEST(a_cancel_takes_back_what_has_not_left_without_waiting_for_its_timeout)
+{
+    static const char *const text =
+        "{\"name\":\"lost\",\"steps\":[{\"name\":\"a\",\"service\":\"nowhere\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1h\"}]}";
+    open_world();
+    int version;
+    bool created;
+    struct problems problems = {0};
+    json_t *source = json_read(text, strlen(text), &err);
+    struct definition *d = definition_read(source, &problems);
+    OK(store_put_definition(pg, d, &version, &created, &err));
+    definition_free(d);
+    json_decref(source);
+    engine_stop(engine);
+    start_engine_with(false); /* a relay that is away */
+    struct start start = submit("lost", "{}", NULL);
+    struct act act = {.saga_id = start.id, .type = EVENT_CANCEL, .done = on_act};
+    ck_assert(engine_act(engine, &act));
+    ck_assert_str_eq(await_end(&start.id).state, "COMPENSATED");
+    struct store_step_row step;
+    OK(store_get_steps(pg, &arena, &start.id, &step, 1, &err));
+    ck_assert_ptr_nonnull(strstr(step.error, "withdrawn"));
+    close_world();
+}
+END_TEST
+
 /* Two copies of the engine get the same keys at the same time: each key has one saga, and both say which. */
 START_TEST(two_copies_agree_on_every_key)
 {
@@ -693,6 +729,7 @@ START_TEST(a_report_goes_by_what_the_saga_is_now)
 END_TEST
 
 static const TTest **const tests[] = {
+    &a_cancel_takes_back_what_has_not_left_without_waiting_for_its_timeout,
     &two_copies_agree_on_every_key,
     &a_saga_whose_command_cannot_leave_turns_at_its_deadline,
     &sagas_run_to_their_end,

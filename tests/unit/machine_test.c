@@ -852,6 +852,28 @@ START_TEST(every_command_has_a_timeout_that_runs_from_its_release)
 }
 END_TEST
 
+START_TEST(a_saga_that_turns_looks_at_once_for_what_it_can_withdraw)
+{
+    struct world w;
+    int steps[4];
+    world_open(&w, diamond);
+    play(&w, "a+");
+    w.now_ms += 100;
+    play_one(&w, "b-");
+    ck_assert_int_eq(w.saga.wake_ms, w.now_ms); /* c is in flight */
+    ck_assert_uint_eq(machine_overdue(&w.saga, w.now_ms, steps), 1);
+    ck_assert_int_eq(steps[0], 2);
+    play_one(&w, "w");
+    play_one(&w, "t0");
+    ck_assert_str_eq(buf_text(&w.sent), "a1 b1 c1 A1");
+    world_close(&w);
+    world_open(&w, plain);
+    play(&w, "a+ b-"); /* nothing else is in flight */
+    ck_assert_int_gt(w.saga.wake_ms, w.now_ms);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(a_passing_fault_may_say_how_long_to_wait)
 {
     struct world w;
@@ -1042,6 +1064,7 @@ static const TTest **const tests[] = {
     &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
     &the_history_tells_all,
     &every_command_has_a_timeout_that_runs_from_its_release,
+    &a_saga_that_turns_looks_at_once_for_what_it_can_withdraw,
     &a_passing_fault_may_say_how_long_to_wait,
     &a_compensation_is_told_the_input_and_the_output_of_its_action,
     &dependence_goes_through_a_step_that_was_skipped,

@@ -303,12 +303,24 @@ static int64_t earliest_timeout(const struct definition *definition, int64_t fro
     return due;
 }
 
+/* What is in flight when the saga turns may still stand in the outbox: the timer, which is due at once, looks and takes it back. */
+static bool may_withdraw(const struct saga *saga)
+{
+    for (size_t i = 0; i < saga->definition->steps_n; i++) {
+        if (saga->definition->steps[i].kind == STEP_CALLS && machine_withdraws(saga, (int)i))
+            return true;
+    }
+    return false;
+}
+
 /* A new saga's wake-up is early enough for all its steps, and only a timer moves it forward in time: a saga whose replies
  * come in time is then written without touching the index of wake-ups. */
-static void set_wake(struct move *m)
+static void set_wake(struct move *m, bool was_backward)
 {
     struct saga *saga = m->saga;
     int64_t due = next_due(saga, m->now_ms);
+    if (!was_backward && saga_is_backward(saga) && m->event->type != EVENT_TIMER && may_withdraw(saga))
+        due = earliest(due, m->now_ms);
     if (m->event->type == EVENT_RESUME && saga->state == SAGA_QUEUED)
         due = m->now_ms; /* its turn may have come meanwhile */
     if (m->event->type == EVENT_START && !saga_waits(saga->state))
@@ -326,6 +338,7 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
 {
     struct move m = {saga, event, now_ms, effects, 0, NULL};
     bool ordered = event->type == EVENT_ORDER || event->type == EVENT_SUPERSEDE, had_ended = saga_ended(saga->state);
+    bool was_backward = saga_is_backward(saga);
     if (had_ended && clock_is_news(&m)) {
         clock_learn(&m);
         ignore(&m, outcome_name(event->outcome));
@@ -353,7 +366,7 @@ const char *machine_try(struct saga *saga, const struct event *event, int64_t no
     case EVENT_SUPPLY: apply_supply(&m); break;
     case EVENT_SKIP: apply_skip(&m); break;
     }
-    set_wake(&m);
+    set_wake(&m, was_backward);
     if (saga->order != ORDER_NONE && (event->type == EVENT_ORDER || (saga_ended(saga->state) && !had_ended)))
         answer_parent(&m);
     return machine_invariant(saga);
@@ -443,7 +456,8 @@ size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps)
     size_t n = 0;
     for (size_t i = 0; i < saga->definition->steps_n && !saga->paused; i++) {
         const struct saga_step *s = &saga->steps[i];
-        if (step_in_flight(s->state) && !s->paused && s->due_ms <= now_ms && saga->definition->steps[i].kind == STEP_CALLS)
+        bool asked = s->due_ms <= now_ms || machine_withdraws(saga, (int)i);
+        if (step_in_flight(s->state) && !s->paused && asked && saga->definition->steps[i].kind == STEP_CALLS)
             steps[n++] = (int)i;
     }
     return n;

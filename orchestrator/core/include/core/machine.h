@@ -127,7 +127,7 @@ int machine_signalled(const struct saga *saga, const char *signal);
 /* Whether the event, EVENT_START or EVENT_TIMER, may begin the saga once it has its entities: the caller asks for them, in the
  * transaction that will write the saga, and says in the event whether it has them. */
 bool machine_wants_entities(const struct saga *saga, enum event_type type, int64_t now_ms);
-/* The steps whose command is out and whose timeout has passed by `now_ms`: before the timer is applied, those among them
+/* The steps whose command is out and whose timeout has passed by `now_ms`, or which might be withdrawn: before the timer is applied, those among them
  * that have not left the outbox get EVENT_UNRELEASED. Into `steps` (room for all); returns how many. */
 size_t machine_overdue(const struct saga *saga, int64_t now_ms, int *steps);
 /* Whether such a command, if it still stands in the outbox, is to be taken back: an action of a saga that has turned. */
