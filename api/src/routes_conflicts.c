@@ -1,6 +1,4 @@
 /* What sagas did to one entity, and in which order: whether any two of them met on it. */
-#include <string.h>
-
 #include "base/text.h"
 #include "call.h"
 

@@ -517,14 +517,7 @@ START_TEST(a_saga_whose_command_cannot_leave_turns_at_its_deadline)
         "{\"name\":\"lost\",\"timeout\":\"1s\",\"steps\":[{\"name\":\"a\",\"service\":\"nowhere\",\"action\":\"do\","
         "\"compensation\":\"undo\",\"timeout\":\"1s\",\"retry\":{\"max_attempts\":9}}]}";
     open_world();
-    int version;
-    bool created;
-    struct problems problems = {0};
-    json_t *source = json_read(text, strlen(text), &err);
-    struct definition *d = definition_read(source, &problems);
-    OK(store_put_definition(pg, d, &version, &created, &err));
-    definition_free(d);
-    json_decref(source);
+    put_definition(text);
     struct start start = submit("lost", "{}", NULL);
     ck_assert_int_eq(start.result, START_CREATED);
     struct store_saga_view view = await_end(&start.id);
@@ -547,14 +540,7 @@ START_TEST(a_cancel_takes_back_what_has_not_left_without_waiting_for_its_timeout
     static const char *const text =
         "{\"name\":\"lost\",\"steps\":[{\"name\":\"a\",\"service\":\"nowhere\",\"action\":\"do\",\"compensation\":\"undo\",\"timeout\":\"1h\"}]}";
     open_world();
-    int version;
-    bool created;
-    struct problems problems = {0};
-    json_t *source = json_read(text, strlen(text), &err);
-    struct definition *d = definition_read(source, &problems);
-    OK(store_put_definition(pg, d, &version, &created, &err));
-    definition_free(d);
-    json_decref(source);
+    put_definition(text);
     engine_stop(engine);
     start_engine_with(false); /* a relay that is away */
     struct start start = submit("lost", "{}", NULL);
