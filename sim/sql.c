@@ -889,6 +889,7 @@ const struct model sim_models[] = {
     {"replies_insert", 0x9c650a26, replies_insert},
     {"handler_savepoint", 0x37642618, save},
     {"handler_rollback", 0xcb273665, return_to},
+    {"handler_alive", 0x450aa1e1, nothing},
     {"handler_release", 0x6b0cfb60, nothing},
     {"sim_effect", 0x9d880f89, effect},
     {"presence_wanted", 0, presence_wanted},

@@ -208,7 +208,8 @@ static void on_reply_row(const struct image *after)
                                .round = atoi(member(headers, "saga-round")), .attempt = atoi(member(headers, "saga-attempt"))};
     if (headers && uuid_parse(member(headers, "saga-id"), &about.saga_id)) {
         answer_key(&about, key, sizeof key);
-        answer_of(key, true);
+        if (strncmp(after->cells[O_VALUE].text, "{\"outcome\":\"accepted\"", 21) != 0) /* that is a heartbeat: the answer is to come */
+            answer_of(key, true);
         note_verdict(&about, after->cells[O_VALUE].text);
     }
     json_decref(headers);

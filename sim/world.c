@@ -64,16 +64,20 @@ static bool take_effect(struct worker_call *call, const char *kind)
     return ok;
 }
 
-static bool passing_fault(void)
+static bool passing_fault(struct worker_call *call)
 {
-    if (!calm && sim_chance(weather->slow_share))
-        sim_sleep(sim_spread(1000000));
+    if (!calm && sim_chance(weather->slow_share)) {
+        sim_sleep(sim_spread(500000));
+        if (sim_chance(0.5))
+            worker_heartbeat(call);
+        sim_sleep(sim_spread(500000));
+    }
     return !calm && sim_chance(weather->retry_share);
 }
 
 static enum worker_outcome act(struct worker_call *call)
 {
-    bool again = passing_fault();
+    bool again = passing_fault(call);
     if (again && sim_chance(0.5))
         return worker_again(call, sim_chance(0.5) ? 300 : 0, "busy", "not now");
     if (!take_effect(call, "action"))
@@ -88,7 +92,7 @@ static enum worker_outcome act(struct worker_call *call)
 
 static enum worker_outcome undo(struct worker_call *call)
 {
-    if (passing_fault())
+    if (passing_fault(call))
         return worker_again(call, 0, "busy", "not now");
     if (!take_effect(call, "compensation"))
         return WORKER_DATABASE;
