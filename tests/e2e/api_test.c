@@ -252,8 +252,8 @@ START_TEST(a_saga_is_cancelled_once)
     ck_assert_int_ge(revision, 2);
     answer_free(&answer);
     char *change = mem_printf("%s?wait=20s&after=%lld", path, (long long)revision - 1);
-    answer = world_get(&world, change); /* there already */
-    ck_assert_int_eq(json_integer_value(json_object_get(answer.body, "revision")), revision);
+    answer = world_get(&world, change); /* there already; a timer may have looked meanwhile for what can be withdrawn */
+    ck_assert_int_ge(json_integer_value(json_object_get(answer.body, "revision")), revision);
     answer_free(&answer);
     free(change);
     change = mem_printf("%s?wait=20s&after=%lld", path, (long long)revision);
