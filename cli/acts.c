@@ -7,6 +7,15 @@
 #include "cli.h"
 #include "client.h"
 
+/* Takes over the path and the body. */
+static int post(const struct options *o, char *path, json_t *body)
+{
+    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
+    free(path);
+    json_decref(body);
+    return status;
+}
+
 int run_signal(const struct options *o, const char *command, const char *id, const char *name)
 {
     (void)command;
@@ -16,11 +25,7 @@ int run_signal(const struct options *o, const char *command, const char *id, con
         fprintf(stderr, "sagactl: --input: %s\n", err.text);
         return EXIT_NO;
     }
-    char *path = mem_printf("/v1/sagas/%s/signals/%s", id, name);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
+    return post(o, mem_printf("/v1/sagas/%s/signals/%s", id, name), body);
 }
 
 /* The step's version as the API shows it now, where --seen does not say which one was looked at. */
@@ -61,12 +66,7 @@ static json_t *why_body(const struct options *o)
 int run_hold(const struct options *o, const char *act, const char *id, const char *second)
 {
     (void)second;
-    json_t *body = why_body(o);
-    char *path = mem_printf("/v1/sagas/%s/%s", id, act);
-    int status = call_and_print(o, "POST", path, body, print_saga, NULL);
-    free(path);
-    json_decref(body);
-    return status;
+    return post(o, mem_printf("/v1/sagas/%s/%s", id, act), why_body(o));
 }
 
 static json_t *act_body(const struct options *o, const char *act, const char *version)
@@ -91,10 +91,6 @@ int run_act(const struct options *o, const char *act, const char *id, const char
 {
     char *version = o->seen ? mem_strdup(o->seen) : look_up_version(o, id, step);
     json_t *body = version ? act_body(o, act, version) : NULL;
-    char *path = mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act);
-    int status = body ? call_and_print(o, "POST", path, body, print_saga, NULL) : EXIT_NO;
-    free(path);
     free(version);
-    json_decref(body);
-    return status;
+    return body ? post(o, mem_printf("/v1/sagas/%s/steps/%s/%s", id, step, act), body) : EXIT_NO;
 }

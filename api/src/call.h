@@ -117,6 +117,8 @@ MUST_CHECK bool sagas_try_show_later(struct call *call);
 void sagas_show(struct call *call, const struct saga *saga);
 /* The short answer to a start: accepted and safe. */
 void sagas_answer_accepted(struct call *call);
+/* False after having answered that the path has no key of an entity. */
+bool entities_read_key(struct call *call);
 void entities_get(struct call *call);
 void entities_conflicts(struct call *call);
 void overview_get(struct call *call);

@@ -1,5 +1,4 @@
 /* What sagas did to one entity, and in which order: whether any two of them met on it. */
-#include "base/text.h"
 #include "call.h"
 
 #define ANSWER_MAX (8u * 1024 * 1024)
@@ -137,10 +136,8 @@ void entities_conflicts(struct call *call)
     size_t n;
     bool more;
     struct err err;
-    if (!text_is_utf8(call->parameter)) {
-        call_problem(call, 400, "invalid-key", "The path has no valid key", "expected UTF-8", NULL);
+    if (!entities_read_key(call))
         return;
-    }
     if (!store_get_touches(call->reader->pg, &call->arena, call->parameter, &bounds, &touches, &n, &more, &err)) {
         call_database_problem(call, &err);
         return;

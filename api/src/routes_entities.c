@@ -13,16 +13,22 @@ static void add_claim(struct buf *out, const struct store_claim *claim)
     buf_char(out, '}');
 }
 
+bool entities_read_key(struct call *call)
+{
+    if (text_is_utf8(call->parameter))
+        return true;
+    call_problem(call, 400, "invalid-key", "The path has no valid key", "expected UTF-8", NULL);
+    return false;
+}
+
 /* The first of the queue holds the key if it has begun: one that is to hold several may head this queue and still wait for another. */
 void entities_get(struct call *call)
 {
     struct store_claim *claims;
     size_t n;
     struct err err;
-    if (!text_is_utf8(call->parameter)) {
-        call_problem(call, 400, "invalid-key", "The path has no valid key", "expected UTF-8", NULL);
+    if (!entities_read_key(call))
         return;
-    }
     if (!store_get_queue(call->reader->pg, &call->arena, call->parameter, QUEUE_SHOWN, &claims, &n, &err)) {
         call_database_problem(call, &err);
         return;

@@ -38,13 +38,7 @@ static void open_world(void)
 static char *start(const char *definition, const char *state)
 {
     char *body = mem_printf("{\"definition\":\"%s\",\"input\":{\"customer\":7}}", definition);
-    struct answer answer = world_post(&world, "/v1/sagas", body);
-    ck_assert_msg(answer.status == 201, "%d %s", answer.status, answer.text);
-    char *saga = mem_strdup(answer.location);
-    answer_free(&answer);
-    answer = world_get(&world, saga);
-    ck_assert_str_eq(text(answer.body, "state"), state);
-    answer_free(&answer);
+    char *saga = world_start_saga(&world, body, state);
     free(body);
     return saga;
 }

@@ -274,6 +274,18 @@ void answer_free(struct answer *answer)
     answer->text = NULL;
 }
 
+char *world_start_saga(struct world *world, const char *body, const char *state)
+{
+    struct answer answer = world_post(world, "/v1/sagas", body);
+    ck_assert_msg(answer.status == 201, "%d %s", answer.status, answer.text);
+    char *saga = mem_strdup(answer.location);
+    answer_free(&answer);
+    answer = world_get(world, saga);
+    ck_assert_str_eq(text(answer.body, "state"), state);
+    answer_free(&answer);
+    return saga;
+}
+
 char *world_await_child(struct world *world, const char *path)
 {
     char *children = mem_printf("/v1/sagas?parent=%s", strrchr(path, '/') + 1), *child = NULL;

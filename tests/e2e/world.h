@@ -50,6 +50,8 @@ struct answer world_call(struct world *world, const char *method, const char *pa
 struct answer world_get(struct world *world, const char *path);
 struct answer world_post(struct world *world, const char *path, const char *body);
 void answer_free(struct answer *answer);
+/* Starts a saga by this body, which is in this state then; its path, which the caller frees. */
+char *world_start_saga(struct world *world, const char *body, const char *state);
 /* The path of the first child of the saga at `path`, once it is there; the caller frees it. */
 char *world_await_child(struct world *world, const char *path);
 /* The member's text; "" when it is none. */

@@ -247,13 +247,14 @@ static bool read_about(struct arena *arena, const struct wire_message *message, 
 
 static bool read_clock(struct arena *arena, const struct wire_message *message, const char **clock, struct err *err)
 {
-    *clock = wire_header(arena, message, "saga-clock");
-    for (size_t i = 0; !*clock && i < message->headers_n; i++) {
-        if (strcmp(message->headers[i].name, "saga-clock") == 0)
-            return err_set(err, ERR_REFUSED, "header saga-clock has no value, or a NUL character in it");
-    }
-    if (!*clock)
+    size_t at = 0;
+    while (at < message->headers_n && strcmp(message->headers[at].name, "saga-clock") != 0)
+        at++;
+    if (at == message->headers_n)
         return true;
+    *clock = wire_header(arena, message, "saga-clock");
+    if (!*clock)
+        return err_set(err, ERR_REFUSED, "header saga-clock has no value, or a NUL character in it");
     struct err inner;
     json_t *value = vclock_read(*clock, strlen(*clock), &inner);
     bool ok = value != NULL;

@@ -13,19 +13,20 @@ static bool same_service(const struct entity_effect *x, const struct entity_effe
     return strcmp(x->service, y->service) == 0;
 }
 
-static bool is_undone(const struct entity_effect *a, size_t a_n, const struct entity_effect *action)
+/* Of an action its compensation, of a compensation its action; NULL: it is not there. */
+static const struct entity_effect *other_half(const struct entity_effect *a, size_t a_n, const struct entity_effect *effect)
 {
     for (size_t i = 0; i < a_n; i++) {
-        if (a[i].undo && uuid_equal(&a[i].saga_id, &action->saga_id) && strcmp(a[i].step, action->step) == 0)
-            return true;
+        if (a[i].undo != effect->undo && uuid_equal(&a[i].saga_id, &effect->saga_id) && strcmp(a[i].step, effect->step) == 0)
+            return &a[i];
     }
-    return false;
+    return NULL;
 }
 
 /* An action that is there and stays. */
 static bool stands(const struct entity_effect *a, size_t a_n, const struct entity_effect *effect)
 {
-    return !effect->undo && !is_undone(a, a_n, effect);
+    return !effect->undo && !other_half(a, a_n, effect);
 }
 
 enum precedence effects_compare(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n)
@@ -46,20 +47,11 @@ enum precedence effects_compare(const struct entity_effect *a, size_t a_n, const
     return before ? PRECEDENCE_BEFORE : after ? PRECEDENCE_AFTER : PRECEDENCE_NONE;
 }
 
-static const struct entity_effect *action_of(const struct entity_effect *a, size_t a_n, const struct entity_effect *compensation)
-{
-    for (size_t i = 0; i < a_n; i++) {
-        if (!a[i].undo && uuid_equal(&a[i].saga_id, &compensation->saga_id) && strcmp(a[i].step, compensation->step) == 0)
-            return &a[i];
-    }
-    return NULL;
-}
-
 size_t effects_dirty(const struct entity_effect *a, size_t a_n, const struct entity_effect *b, size_t b_n, struct dirty *out, size_t max)
 {
     size_t n = 0;
     for (size_t i = 0; i < a_n; i++) {
-        const struct entity_effect *action = a[i].undo ? action_of(a, a_n, &a[i]) : NULL;
+        const struct entity_effect *action = a[i].undo ? other_half(a, a_n, &a[i]) : NULL;
         for (size_t k = 0; action && k < b_n && n < max; k++) {
             if (same_service(&b[k], action) && b[k].number > action->number && b[k].number < a[i].number)
                 out[n++] = (struct dirty){action, &a[i], &b[k]};
