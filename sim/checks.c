@@ -88,10 +88,13 @@ static bool has_no_rest(const struct known *known)
 
 static bool sagas_at_rest(void)
 {
-    for (const struct known *known = known_first(); known; known = known->next_of_all) {
-        if (is_busy(known))
-            return has_no_rest(known);
-    }
+    static const struct known *busy; /* when last looked */
+    if (!busy || !is_busy(busy))
+        busy = known_first();
+    while (busy && !is_busy(busy))
+        busy = busy->next_of_all;
+    if (busy)
+        return has_no_rest(busy);
     mark_stuck();
     for (const struct known *known = known_first(); known; known = known->next_of_all) {
         if (!is_at_rest(known))

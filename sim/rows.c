@@ -138,6 +138,7 @@ static struct schema *new_schema(const char *name)
         schema->tables[i] = (struct table){.name = shapes[i].name, .cells_n = shapes[i].cells_n, .buckets_n = BUCKETS_MIN};
         schema->tables[i].buckets = mem_array(BUCKETS_MIN, sizeof(struct row *));
     }
+    schema->tables[T_HISTORY].counts = true;
     schema->tables[T_SAGA].number = S_WAKE, schema->tables[T_SAGA].id = S_ID;
     schema->tables[T_OUTBOX].number = O_XID, schema->tables[T_OUTBOX].id = O_ID;
     return schema;
@@ -495,9 +496,16 @@ void row_write(struct session *session, struct row *row, const struct cell *cell
     put_in_order(row, row->pending);
 }
 
+/* All that come behind it were numbered before it. */
+static bool ends_before(const struct row *row, const struct cell *cells)
+{
+    const struct image *image = row->committed ? row->committed : row->pending;
+    return row->table->counts && image->cells[1].n < cells[1].n;
+}
+
 bool row_insert(struct session *session, enum table_name name, const struct cell *cells, size_t keys_n, bool *inserted)
 {
-    for (struct row *row = NULL; keys_n && (row = row_next(session, name, cells, row));) {
+    for (struct row *row = NULL; keys_n && (row = row_next(session, name, cells, row)) && !ends_before(row, cells);) {
         if (!has_keys(row->committed, cells, keys_n) && !has_keys(row->pending, cells, keys_n))
             continue;
         if (row_is_locked(session, row)) {

@@ -48,6 +48,7 @@ struct table {
     size_t cells_n;
     struct row **buckets;
     size_t buckets_n, rows_n; /* as many buckets as rows or more */
+    bool counts;              /* the second cell numbers the rows of a first one: whatever comes later has a higher number */
     int number, id;           /* the cells of the order; 0, 0: there is none */
     struct place *order;      /* sorted; rows that have left their places may still stand there */
     size_t order_n, order_cap, tidy_at;
@@ -112,9 +113,9 @@ int cell_compare(const struct cell *a, const struct cell *b); /* NULL first */
 
 /* The row's image as the session sees it; NULL: it is not there. */
 const struct image *row_seen(const struct session *session, const struct row *row);
-/* The next row whose first cell is `key` behind `row` (NULL: the first), seen or not. */
+/* The next row whose first cell is `key` behind `row` (NULL: the first), seen or not; the row that came last is the first. */
 struct row *row_next(struct session *session, enum table_name table, const struct cell *key, const struct row *row);
-/* The row that the session sees and whose first `keys_n` cells are these. */
+/* The row that the session sees and whose first `keys_n` cells are these, of several the newest. */
 struct row *row_find(struct session *session, enum table_name table, const struct cell *key, size_t keys_n);
 /* The next row in the table's order, of those that the session sees and whose number is not null. Begin with *at = 0, and write no
  * other number or id in between. */

@@ -1,5 +1,6 @@
 #include "simulation.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,9 @@ struct task {
     void *(*run)(void *);
     void *argument;
     int64_t wake_us;
+    jmp_buf place; /* where it went on waiting */
+    bool begun;
     bool done;
-    bool used; /* it has a place in the table */
     int waits[WAITS_MAX];
     size_t waits_n;
     void *fake_stack;
@@ -51,6 +53,7 @@ static struct {
     size_t tasks_n;
     struct task *current;
     ucontext_t home;
+    jmp_buf home_place;
     void *spare[TASKS_MAX];
     size_t spare_n;
     struct event *events; /* a heap */
@@ -175,14 +178,21 @@ static void arrive(void)
     __sanitizer_finish_switch_fiber(NULL, &sim.home_stack, &sim.home_bytes);
 }
 #else
+/* swapcontext asks the kernel for the signal mask each time; only a task's first run needs it. */
 static void enter(struct task *task)
 {
-    swapcontext(&sim.home, &task->context);
+    if (_setjmp(sim.home_place))
+        return;
+    if (task->begun)
+        _longjmp(task->place, 1);
+    task->begun = true;
+    setcontext(&task->context);
 }
 
 static void leave(struct task *task)
 {
-    swapcontext(&task->context, &sim.home);
+    if (!_setjmp(task->place))
+        _longjmp(sim.home_place, 1);
 }
 
 static void arrive(void)

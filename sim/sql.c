@@ -112,15 +112,11 @@ static struct cell *ordered(const struct arg *arg)
     return cells;
 }
 
+/* The newest row of a saga's history that is seen. */
 static int64_t last_seq(struct session *session, const struct cell *saga)
 {
-    int64_t last = 0;
-    for (struct row *row = NULL; (row = row_next(session, T_HISTORY, saga, row));) {
-        const struct image *image = row_seen(session, row);
-        if (image && cell_equal(&image->cells[H_SAGA], saga) && image->cells[H_SEQ].n > last)
-            last = image->cells[H_SEQ].n;
-    }
-    return last;
+    const struct row *row = row_find(session, T_HISTORY, saga, 1);
+    return row ? row_seen(session, row)->cells[H_SEQ].n : 0;
 }
 
 static bool saga_load(struct session *session, const struct args *args, struct pg_rows *rows)

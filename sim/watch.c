@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/mem.h"
 #include "broker.h"
 #include "core/machine.h"
@@ -27,6 +26,7 @@ struct sent {
 /* A reply that a service has recorded: the key of the command's attempt. */
 struct answered {
     struct answered *next;
+    uint32_t hash;
     char key[192];
 };
 
@@ -62,13 +62,14 @@ static struct answered *answer_of(const char *key, bool make)
         hash = hash * 33 + (unsigned char)*c;
     struct answered **at = &seen.answers[hash % COMMAND_BUCKETS];
     for (struct answered *answered = *at; answered; answered = answered->next) {
-        if (strcmp(answered->key, key) == 0)
+        if (answered->hash == hash && strcmp(answered->key, key) == 0)
             return answered;
     }
     if (!make)
         return NULL;
     struct answered *answered = mem_alloc(sizeof *answered);
     answered->next = *at;
+    answered->hash = hash;
     snprintf(answered->key, sizeof answered->key, "%s", key);
     return *at = answered;
 }
@@ -156,27 +157,39 @@ static void answer_key(const struct wire_about *about, char *out, size_t size)
     snprintf(out, size, "%s %s %s %d %d", uuid_format(&about->saga_id, id), about->step, about->kind, about->round, about->attempt);
 }
 
-static const char *member(json_t *headers, const char *name)
+struct header {
+    char text[DEFINITION_NAME_MAX + 1];
+};
+
+/* Of a row's headers, without reading all of them as JSON. The values that are asked for have nothing escaped, and within another value
+ * the name's quotes would be. */
+static struct header header_of(const struct image *row, const char *name)
 {
-    const char *text = json_string_value(json_object_get(headers, name));
-    return text ? text : "";
+    struct header found = {""};
+    char start[64];
+    const struct cell *headers = &row->cells[O_HEADERS];
+    size_t start_len = (size_t)snprintf(start, sizeof start, "\"%s\":\"", name);
+    const char *at = memmem(headers->text, headers->len, start, start_len);
+    if (at)
+        snprintf(found.text, sizeof found.text, "%.*s", (int)strcspn(at + start_len, "\""), at + start_len);
+    return found;
 }
 
 /* On the way back no action goes out any more, in a pause nothing does. */
 static void on_command_row(const struct image *after)
 {
-    struct err err;
     struct uuid id;
-    json_t *headers = json_read(after->cells[O_HEADERS].text, after->cells[O_HEADERS].len, &err);
-    const struct known *known = uuid_parse(member(headers, "saga-id"), &id) ? known_of(&id) : NULL;
-    if (strcmp(member(headers, "ce_type"), "saga.command") != 0)
-        known = NULL; /* a child's answer */
-    if (known && known->turned && strcmp(member(headers, "saga-kind"), "action") == 0)
-        violated(4, known, definition_step(known->definition, member(headers, "saga-step")), "an action is sent on the way back");
-    if (known && (known->paused || !known->begun))
-        violated(4, known, definition_step(known->definition, member(headers, "saga-step")),
+    if (strcmp(header_of(after, "ce_type").text, "saga.command") != 0)
+        return; /* a child's answer */
+    const struct known *known = uuid_parse(header_of(after, "saga-id").text, &id) ? known_of(&id) : NULL;
+    if (!known)
+        return;
+    int step = definition_step(known->definition, header_of(after, "saga-step").text);
+    if (known->turned && strcmp(header_of(after, "saga-kind").text, "action") == 0)
+        violated(4, known, step, "an action is sent on the way back");
+    if (known->paused || !known->begun)
+        violated(4, known, step,
                  known->begun ? "a command is sent while the saga is paused" : "a command is sent before the saga's time has come");
-    json_decref(headers);
 }
 
 /* A verdict on an action is on record, whoever tells it. */
@@ -201,18 +214,16 @@ static void note_verdict(const struct wire_about *about, const char *value)
 /* Which command a service has answered. */
 static void on_reply_row(const struct image *after)
 {
-    struct err err;
     char key[192];
-    json_t *headers = json_read(after->cells[O_HEADERS].text, after->cells[O_HEADERS].len, &err);
-    struct wire_about about = {.step = member(headers, "saga-step"), .kind = member(headers, "saga-kind"),
-                               .round = atoi(member(headers, "saga-round")), .attempt = atoi(member(headers, "saga-attempt"))};
-    if (headers && uuid_parse(member(headers, "saga-id"), &about.saga_id)) {
-        answer_key(&about, key, sizeof key);
-        if (strncmp(after->cells[O_VALUE].text, "{\"outcome\":\"accepted\"", 21) != 0) /* that is a heartbeat: the answer is to come */
-            answer_of(key, true);
-        note_verdict(&about, after->cells[O_VALUE].text);
-    }
-    json_decref(headers);
+    struct header step = header_of(after, "saga-step"), kind = header_of(after, "saga-kind");
+    struct wire_about about = {.step = step.text, .kind = kind.text, .round = atoi(header_of(after, "saga-round").text),
+                               .attempt = atoi(header_of(after, "saga-attempt").text)};
+    if (!uuid_parse(header_of(after, "saga-id").text, &about.saga_id))
+        sim_fail("a reply names no saga");
+    answer_key(&about, key, sizeof key);
+    if (strncmp(after->cells[O_VALUE].text, "{\"outcome\":\"accepted\"", 21) != 0) /* that is a heartbeat: the answer is to come */
+        answer_of(key, true);
+    note_verdict(&about, after->cells[O_VALUE].text);
 }
 
 /* ---- what the orchestrators write ---- */
@@ -316,25 +327,29 @@ static void on_saga(const struct image *before, const struct image *after)
     seen.has_state = true;
 }
 
+static bool tells(const char *entries, const char *event, const char *step)
+{
+    char text[200];
+    snprintf(text, sizeof text, "\"event\":\"%s\",\"step\":\"%s\"", event, step);
+    return strstr(entries, text);
+}
+
 /* What an operator did is in the history. */
 static void note_touched(struct known *known, const char *entries)
 {
     static const char *const acts[] = {"step_waived", "success_supplied", "failure_supplied"};
-    char text[200];
-    for (size_t i = 0; i < known->definition->steps_n; i++) {
-        for (size_t k = 0; k < sizeof acts / sizeof acts[0]; k++) {
-            snprintf(text, sizeof text, "\"event\":\"%s\",\"step\":\"%s\"", acts[k], step_name(known, (int)i));
-            known->facts[i].touched = known->facts[i].touched || strstr(entries, text);
+    for (size_t k = 0; k < sizeof acts / sizeof acts[0]; k++) {
+        for (size_t i = 0; strstr(entries, acts[k]) && i < known->definition->steps_n; i++) {
+            if (tells(entries, acts[k], step_name(known, (int)i)))
+                known->facts[i].touched = true;
         }
     }
 }
 
 static void check_failures(const struct known *known, const char *entries)
 {
-    char text[200];
-    for (size_t i = 0; i < known->definition->steps_n; i++) {
-        snprintf(text, sizeof text, "\"event\":\"action_failed\",\"step\":\"%s\"", step_name(known, (int)i));
-        if (acts(known, (int)i) && strstr(entries, text) && !known->facts[i].refused)
+    for (size_t i = 0; strstr(entries, "action_failed") && i < known->definition->steps_n; i++) {
+        if (acts(known, (int)i) && tells(entries, "action_failed", step_name(known, (int)i)) && !known->facts[i].refused)
             violated(3, known, (int)i, "an action counts as failed that no service has refused");
     }
 }
