@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "kafka/kafka.h"
+#include "participant.h"
 #include "servers.h"
 #include "store/store.h"
 #include "parts.h"
@@ -27,9 +28,7 @@ static struct engine *engine;
 
 /* ---- a participant: one service, answers as the command's input says ---- */
 
-static pthread_t participant;
-static atomic_bool participant_stops;
-static atomic_int participating;
+static struct participant *participant;
 static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
 static char seen[4096]; /* "a1 b1 A1" */
 static char traces[4096]; /* the traceparents, in the same order */
@@ -52,30 +51,8 @@ static void copy_seen(char *out, size_t size, bool clear)
     pthread_mutex_unlock(&seen_lock);
 }
 
-static void ignore_report(void *context, void *tag, const struct kafka_record *record, const struct err *fault)
-{
-    (void)context, (void)tag, (void)record, (void)fault;
-}
-
-static void send_reply(struct kafka_producer *producer, const struct wire_command *command, const char *value)
-{
-    char topic[WIRE_TOPIC_MAX], saga[UUID_TEXT_MAX], round[16], attempt[16];
-    uuid_format(&command->about.saga_id, saga);
-    snprintf(round, sizeof round, "%d", command->about.round);
-    snprintf(attempt, sizeof attempt, "%d", command->about.attempt);
-    const char *headers[][2] = {{"ce_type", "saga.reply"},       {"saga-protocol", WIRE_PROTOCOL},
-                                {"saga-namespace", "default"},   {"saga-id", saga},
-                                {"saga-step", command->about.step}, {"saga-kind", command->about.kind},
-                                {"saga-round", round},           {"saga-attempt", attempt}};
-    struct wire_message message = {.topic = wire_topic(name, "reply", topic), .key = saga, .key_len = strlen(saga),
-                                   .value = value, .value_len = strlen(value)};
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
-        message.headers[message.headers_n++] = (struct wire_header){headers[i][0], headers[i][1], strlen(headers[i][1])};
-    kafka_send(producer, &message, NULL);
-}
-
 /* The step's input is a list of answers, one an attempt; compensations always succeed. */
-static void answer(struct kafka_producer *producer, const struct wire_command *command)
+static void answer(struct participant *self, const struct wire_command *command)
 {
     struct err fault;
     json_t *input = json_read(command->value, command->value_len, &fault);
@@ -84,51 +61,18 @@ static void answer(struct kafka_producer *producer, const struct wire_command *c
     const char *word = json_string_value(json_array_get(input, at));
     bool compensation = strcmp(command->about.kind, "compensation") == 0;
     if (compensation || !word || strcmp(word, "ok") == 0)
-        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
+        participant_reply(self, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
     else if (strcmp(word, "no") == 0)
-        send_reply(producer, command, "{\"outcome\":\"failed\",\"error\":{\"code\":\"no\"}}");
+        participant_reply(self, command, "{\"outcome\":\"failed\",\"error\":{\"code\":\"no\"}}");
     else if (strcmp(word, "busy") == 0)
-        send_reply(producer, command, "{\"outcome\":\"retry\",\"retry_after\":\"20ms\"}");
+        participant_reply(self, command, "{\"outcome\":\"retry\",\"retry_after\":\"20ms\"}");
     else if (strcmp(word, "twice") == 0) {
-        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
-        send_reply(producer, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":8}}");
+        participant_reply(self, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":7}}");
+        participant_reply(self, command, "{\"outcome\":\"succeeded\",\"output\":{\"id\":8}}");
     } /* else "silent" */
     json_decref(input);
     note_seen((char)(compensation ? command->about.step[0] - 32 : command->about.step[0]), command->about.attempt,
               command->traceparent);
-}
-
-static void *participate(void *argument)
-{
-    (void)argument;
-    char topic[WIRE_TOPIC_MAX];
-    struct err fault;
-    const char *topics[] = {wire_command_topic(name, "s", topic)};
-    struct kafka_consumer_config config = {servers_kafka_brokers(), "participant", name, NULL, topics, 1, 0};
-    struct kafka_consumer *consumer = kafka_consumer_new(&config, &fault);
-    struct kafka_producer *producer = kafka_producer_new(servers_kafka_brokers(), "participant", ignore_report, NULL, &fault);
-    while (!atomic_load(&participant_stops)) {
-        struct kafka_record *records[100];
-        struct arena scratch = {0};
-        size_t n = 0;
-        ck_assert(kafka_receive(consumer, records, 100, kafka_open(producer) ? 0 : 20, &n, &fault));
-        atomic_store(&participating, kafka_partitions(consumer) > 0);
-        for (size_t i = 0; i < n; i++) {
-            struct wire_message message;
-            struct wire_command command;
-            kafka_record_message(records[i], &message);
-            ck_assert(wire_command_read(&scratch, &message, &command, &fault));
-            answer(producer, &command);
-        }
-        kafka_push(producer, 10);
-        kafka_done(consumer, records, n);
-        for (size_t i = 0; i < n; i++)
-            kafka_record_free(records[i]);
-        arena_free(&scratch);
-    }
-    kafka_consumer_free(consumer);
-    kafka_producer_free(producer);
-    return NULL;
 }
 
 /* ---- the world ---- */
@@ -188,25 +132,21 @@ static void put_definition(const char *text)
 static void open_world(void)
 {
     int applied;
-    char topic[WIRE_TOPIC_MAX];
+    const char *services[] = {"s"};
     name = servers_unique_name();
     pg = pg_new(servers_database_url(), name, "engine_test", PG_HOT);
     OK(store_migrate(pg, &applied, &err));
     put_definition(definition);
-    const char *topics[] = {wire_command_topic(name, "s", topic)};
-    OK(kafka_ensure_topics(servers_kafka_brokers(), topics, 1, 4, &err));
-    ck_assert_int_eq(pthread_create(&participant, NULL, participate, NULL), 0);
+    participant = participant_start(name, services, 1, answer);
     start_engine();
     await_ready();
-    await_count(&participating, 1);
 }
 
 static void close_world(void)
 {
     engine_stop(engine);
     engine_free(engine);
-    atomic_store(&participant_stops, true);
-    pthread_join(participant, NULL);
+    participant_stop(participant);
     pg_free(pg);
     arena_free(&arena);
     free(name);
@@ -316,6 +256,11 @@ START_TEST(keys_and_definitions_are_answered)
     close_world();
 }
 END_TEST
+
+static void ignore_report(void *context, void *tag, const struct kafka_record *record, const struct err *fault)
+{
+    (void)context, (void)tag, (void)record, (void)fault;
+}
 
 static void send_raw(const char *value, size_t len, const char *saga_id, const char *step)
 {
