@@ -11,7 +11,7 @@ struct participant;
 /* Called on the participant's thread; answers by participant_reply, once, twice or never. */
 typedef void participant_answer(struct participant *participant, const struct wire_command *command);
 
-#define PARTICIPANT_SERVICES_MAX 16
+#define PARTICIPANT_SERVICES_MAX 24
 
 /* Makes the services' topics, with four partitions each, and returns when it has those. The test fails when it cannot. */
 struct participant *participant_start(const char *prefix, const char *const *services, size_t services_n, participant_answer *answer);
