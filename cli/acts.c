@@ -16,6 +16,20 @@ static int post(const struct options *o, char *path, json_t *body)
     return status;
 }
 
+static const char *who(const struct options *o)
+{
+    const char *by = o->by ? o->by : getenv("USER");
+    return by && *by ? by : NULL;
+}
+
+static void add_parameter(struct buf *url, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buf_printf(url, "%c%s=", memchr(url->data, '?', url->len) ? '&' : '?', name);
+    add_escaped(url, value);
+}
+
 int run_signal(const struct options *o, const char *command, const char *id, const char *name)
 {
     (void)command;
@@ -25,7 +39,13 @@ int run_signal(const struct options *o, const char *command, const char *id, con
         fprintf(stderr, "sagactl: --input: %s\n", err.text);
         return EXIT_NO;
     }
-    return post(o, mem_printf("/v1/sagas/%s/signals/%s", id, name), body);
+    struct buf url = buf_new(8192);
+    buf_printf(&url, "/v1/sagas/%s/signals/%s", id, name);
+    add_parameter(&url, "by", who(o));
+    add_parameter(&url, "reason", o->reason);
+    char *path = mem_strdup(buf_text(&url));
+    buf_free(&url);
+    return post(o, path, body);
 }
 
 /* The step's version as the API shows it now, where --seen does not say which one was looked at. */
@@ -53,10 +73,9 @@ static char *look_up_version(const struct options *o, const char *id, const char
 
 static json_t *why_body(const struct options *o)
 {
-    const char *by = o->by ? o->by : getenv("USER");
     json_t *body = json_object();
-    if (by && *by)
-        json_object_set_new(body, "by", json_string(by));
+    if (who(o))
+        json_object_set_new(body, "by", json_string(who(o)));
     if (o->reason)
         json_object_set_new(body, "reason", json_string(o->reason));
     return body;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 struct options {
@@ -37,6 +38,8 @@ enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_SILENT = 3 };
 
 /* The member's text; "" when it is none. */
 const char *text(const json_t *object, const char *name);
+/* As one part of a path or a query. */
+void add_escaped(struct buf *url, const char *part);
 /* The JSON in a file ("-": standard input) or in an argument (NULL: {}; "@FILE" reads it); NULL with the reason. The caller drops it. */
 json_t *read_file(const char *path, struct err *err);
 json_t *read_argument(const char *argument, struct err *err);

@@ -1,6 +1,7 @@
 /* Reading arguments, calling the API, printing answers. */
 #include "cli.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,12 @@ const char *text(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
     return value ? value : "";
+}
+
+void add_escaped(struct buf *url, const char *part)
+{
+    for (; *part; part++)
+        buf_printf(url, isalnum((unsigned char)*part) ? "%c" : "%%%02X", (unsigned char)*part);
 }
 
 /* ---- input ---- */

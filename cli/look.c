@@ -1,5 +1,4 @@
 /* What is looked at: definitions, sagas, their history, entities. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +92,7 @@ static int ask_of_entity(const struct options *o, const char *key, const char *w
 {
     struct buf path = buf_new(4096);
     buf_str(&path, "/v1/entities/");
-    for (; *key; key++)
-        buf_printf(&path, isalnum((unsigned char)*key) ? "%c" : "%%%02X", (unsigned char)*key);
+    add_escaped(&path, key);
     buf_str(&path, what);
     int status = call_and_print(o, "GET", buf_text(&path), NULL, print, NULL);
     buf_free(&path);

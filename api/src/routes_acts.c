@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "call.h"
 
 #define REASON_MAX 500
@@ -167,16 +168,31 @@ static void keep_output(struct call *call, const json_t *output, const char *poi
     act->output = keep(call, &text);
 }
 
-/* The body is what the step that waits for the signal gives as its output. */
+/* As read_text, of the query. False after having answered. */
+static bool query_text(struct call *call, const char *name, size_t max, const char **out)
+{
+    char expected[64];
+    *out = http_query(call->request, name);
+    if (!*out || (**out && strlen(*out) <= max && text_is_utf8(*out)))
+        return true;
+    snprintf(expected, sizeof expected, "expected a text of 1 to %zu bytes", max);
+    return call_bad_parameter(call, name, expected);
+}
+
+/* The body is what the step that waits for the signal gives as its output; so who sends it, a person or a program, is said in the query. */
 void acts_signal(struct call *call)
 {
     struct act act = {.type = EVENT_SIGNAL, .signal = call->second};
     struct problems problems = {0};
+    struct who who;
+    if (!query_text(call, "by", BY_MAX, &who.by) || !query_text(call, "reason", REASON_MAX, &who.reason))
+        return;
     json_t *body = sagas_read_id(call) ? call_body(call) : NULL;
     if (!body)
         return;
     keep_output(call, body, "", &act, &problems);
     json_decref(body);
+    act.why = who.by || who.reason ? write_why(call, who.by, who.reason) : NULL;
     if (!answer_problems(call, &problems))
         ask_engine(call, &act);
 }

@@ -82,6 +82,15 @@ static void await_version(const char *saga, const char *version)
     answer_free(&answer);
 }
 
+static void check_history(const char *saga, const char *says)
+{
+    char *path = mem_printf("%s/history", saga);
+    struct answer answer = world_get(&world, path);
+    ck_assert_msg(strstr(answer.text, says) != NULL, "%s is not in %s", says, answer.text);
+    answer_free(&answer);
+    free(path);
+}
+
 START_TEST(a_stalled_saga_is_repaired)
 {
     world_open(&world);
@@ -102,13 +111,9 @@ START_TEST(a_stalled_saga_is_repaired)
     check_act(saga, "wrap", "resolve", "{\"version\":\"2.1.FAILED\",\"outcome\":\"succeeded\",\"output\":{\"sku\":\"book\"}}", 200, NULL);
     check_end(saga, "COMPLETED");
     check_act(saga, "wrap", "retry", "{\"version\":\"2.1.SUCCEEDED\"}", 409, NULL);
-    char *path = mem_printf("%s/history", saga);
-    struct answer answer = world_get(&world, path);
-    ck_assert_ptr_nonnull(strstr(answer.text, "\"event\":\"step_retried\",\"step\":\"wrap\",\"detail\":{\"by\":\"ann\",\"reason\":\"again\"}"));
-    ck_assert_ptr_nonnull(strstr(answer.text, "success_supplied"));
-    ck_assert_ptr_nonnull(strstr(answer.text, "saga_running"));
-    answer_free(&answer);
-    free(path);
+    check_history(saga, "\"event\":\"step_retried\",\"step\":\"wrap\",\"detail\":{\"by\":\"ann\",\"reason\":\"again\"}");
+    check_history(saga, "success_supplied");
+    check_history(saga, "saga_running");
     free(saga);
     world_close(&world);
 }
@@ -419,9 +424,12 @@ START_TEST(a_saga_waits_for_a_signal)
     check_signal(saga, "stop", "{}", 404);
     check_signal(saga, "go", "[]", 422);
     check_signal("/v1/sagas/0197c0de-0000-7000-8000-00000000000a", "go", "{}", 404);
-    check_signal(saga, "go", "{}", 200);
+    check_signal(saga, "go?by=", "{}", 400);
+    check_signal(saga, "go?by=a%FF", "{}", 400);
+    check_signal(saga, "go?by=the%20boss&reason=well%20%26%20good", "{}", 200);
     check_signal(saga, "go", "{}", 404); /* told twice */
-    check_signal(saga, "ready", "{\"sku\":\"book\"}", 200); /* before its step's turn */
+    char *command = mem_printf("SAGA_URL=http://127.0.0.1:%d %s signal %s ready --input '{\"sku\":\"book\"}' --by 'a & b'", world.port, SAGACTL, strrchr(saga, '/') + 1);
+    ck_assert_int_eq(system(command), 0); /* before its step's turn */
     check_signal(saga, "ready", "{\"sku\":\"pen\"}", 404);
     check_end(saga, "COMPLETED");
     check_signal(saga, "go", "{}", 409);
@@ -429,7 +437,9 @@ START_TEST(a_saga_waits_for_a_signal)
     ck_assert_str_eq(text(json_object_get(step_of(&answer, 2), "output"), "sku"), "book");
     ck_assert(json_is_null(json_object_get(step_of(&answer, 0), "service")));
     answer_free(&answer);
-    free(saga);
+    check_history(saga, "\"event\":\"signal_received\",\"step\":\"first\",\"attempt\":1,\"detail\":{\"by\":\"the boss\",\"reason\":\"well & good\"}");
+    check_history(saga, "\"event\":\"signal_received\",\"step\":\"second\",\"detail\":{\"by\":\"a & b\"}");
+    free(command), free(saga);
     world_close(&world);
 }
 END_TEST

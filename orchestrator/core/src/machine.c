@@ -227,6 +227,7 @@ static void apply_resume(struct move *m)
 
 static void apply_signal(struct move *m)
 {
+    m->note = m->event->why;
     step_move(m, m->event->step, ON_SIGNAL, NULL, 0);
     advance(m);
 }

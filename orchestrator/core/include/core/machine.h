@@ -58,7 +58,7 @@ struct event {
     int64_t at_ms;              /* EVENT_RELEASED */
     bool has_entities;          /* EVENT_START, EVENT_TIMER: the saga heads the queues of all that it is to hold */
     const char *version;        /* of an operator's act: the step as it was seen (step_version); NULL: whatever it is */
-    const char *why;            /* of an operator's act: JSON object text with who and why, or NULL */
+    const char *why;            /* of an operator's act, or a signal: JSON object text with who and why, or NULL */
 };
 
 /* "Send this command." */

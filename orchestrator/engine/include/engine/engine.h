@@ -118,7 +118,7 @@ struct act {
     const char *signal;   /* EVENT_SIGNAL: its name; its value is `output` */
     const char *step;     /* EVENT_RETRY, EVENT_SUPPLY, EVENT_SKIP: its name, */
     const char *version;  /* what it was when it was looked at (step_version), */
-    const char *why;      /* and of cancel, pause and resume: JSON object of who and why, or NULL */
+    const char *why;      /* and of cancel, pause, resume and signal: JSON object of who and why, or NULL */
     enum outcome outcome; /* EVENT_SUPPLY */
     const char *output;   /* JSON text or NULL */
     size_t output_len;
