@@ -197,7 +197,10 @@ START_TEST(a_definition_is_verified)
     ck_assert(json_is_null(json_object_get(answer.body, "violation")));
     const json_t *failure = json_array_get(json_object_get(answer.body, "failures"), 2);
     ck_assert_str_eq(text(failure, "step"), "create_shipment");
-    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(failure, "undone"), 0)), "charge_payment");
+    const json_t *undone = json_object_get(json_object_get(failure, "failed"), "undone");
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(undone, 0), 0)), "charge_payment");
+    undone = json_object_get(json_object_get(failure, "unknown"), "undone");
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(undone, 0), 0)), "create_shipment");
     answer_free(&answer);
     answer = world_post(&world, "/v1/definitions",
                         "{\"name\":\"one\",\"steps\":[{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null}]}");

@@ -210,7 +210,7 @@ static void check_undone(const struct definition *definition, const struct verif
 static void check_refusals(const struct example *example)
 {
     for (size_t i = 0; i < example->definition->steps_n; i++) {
-        const struct verify_failure *foreseen = &example->foreseen.failures[i];
+        const struct verify_failure *foreseen = &example->foreseen.failed[i];
         const struct step_definition *step = &example->definition->steps[i];
         if (step->kind != STEP_CALLS || step->child)
             continue;

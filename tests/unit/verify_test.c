@@ -52,7 +52,17 @@ START_TEST(a_sequence_is_undone_in_reverse)
 {
     check_report(DEFINITION(STEP("a", "") "," STEP("b", "") "," STEP("c", "")), true, STATES_MAX,
                  (const char *[]){"all that can be reached", "  a                        nothing\n", "  b                        a\n",
-                                  "  c                        b, a\n", "no invariant is broken\n", NULL});
+                                  "  c                        b, a\n", "unknown\n  a                        a\n  b                        b, a\n",
+                                  "no invariant is broken\n", NULL});
+}
+END_TEST
+
+START_TEST(branches_are_undone_beside_each_other)
+{
+    check_report(DEFINITION(STEP("a", "") "," STEP("b", ",\"after\":[\"a\"]") "," STEP("c", ",\"after\":[\"a\"]") ","
+                            STEP("d", ",\"after\":[\"b\",\"c\"]") "," STEP("e", "")), true, STATES_MAX,
+                 (const char *[]){"  c                        b, a\n", "  d                        (c, b), a\n", "  e                        d, (c, b), a\n",
+                                  "no invariant is broken\n", NULL});
 }
 END_TEST
 
@@ -67,6 +77,7 @@ START_TEST(behind_a_pivot_an_operator_is_needed)
 {
     check_report(DEFINITION(STEP("a", "") "," STEP("p", ",\"pivot\":true") "," STEP("c", "")), true, STATES_MAX,
                  (const char *[]){"  p                        a\n", "  c                        the saga stalls", "the pivot may come too early",
+                                  "  p                        the saga stalls and needs an operator: it is the pivot\n",
                                   "no invariant is broken\n", NULL});
 }
 END_TEST
@@ -77,6 +88,49 @@ START_TEST(conditions_may_hold_or_not)
                  (const char *[]){"  c                        b, a\n", "COMPLETED in 2 of them", "no invariant is broken\n", NULL});
     check_report(DEFINITION(STEP("a", "") "," STEP("b", ",\"when\":{\"==\":[1,2]}") "," STEP("c", "")), true, STATES_MAX,
                  (const char *[]){"never begun: b\n", "  c                        a\n", "no invariant is broken\n", NULL});
+}
+END_TEST
+
+/* Of one step, and of a second that is skipped where the first's output would be wanted. */
+START_TEST(conditions_that_can_never_hold_are_named)
+{
+    static const char *const never[] = {
+        "false", "{\"==\":[1,2]}", "{\"and\":[{\"var\":\"input.x\"},false]}",
+        "{\"and\":[{\">\":[{\"var\":\"input.x\"},10]},{\"<\":[{\"var\":\"input.x\"},5]}]}",
+        "{\"and\":[{\"==\":[{\"var\":\"input.x\"},\"a\"]},{\"==\":[{\"var\":\"input.x\"},\"b\"]}]}",
+        "{\"<\":[{\"var\":\"input.x\"},{\"var\":\"input.x\"}]}",
+        "{\"in\":[{\"var\":\"input.x\"},[]]}",
+        "{\"and\":[{\"in\":[{\"var\":\"input.x\"},[\"a\",\"b\"]]},{\"===\":[{\"var\":\"input.x\"},\"c\"]}]}",
+        "{\"and\":[{\"<\":[{\"var\":\"input.x\"},{\"var\":\"input.y\"}]},{\"<\":[{\"var\":\"input.y\"},{\"var\":\"input.x\"}]}]}",
+        "{\"===\":[{\"var\":[\"input.x\",1]},null]}",
+        "{\"<\":[3,{\"var\":\"input.x\"},{\"-\":[3,1]}]}",
+        "{\"and\":[{\"in\":[\"a\",{\"var\":\"input.x\"}]},{\"!\":{\"in\":[\"a\",{\"var\":\"input.x\"}]}}]}",
+    };
+    static const char *const sometimes[] = {
+        "{\"var\":\"input.x\"}", "{\"!\":{\"var\":\"input.x\"}}",
+        "{\"and\":[{\">\":[{\"var\":\"input.x\"},10]},{\"<\":[{\"var\":\"input.x\"},10.5]}]}",
+        "{\"and\":[{\"==\":[{\"var\":\"input.x\"},1]},{\"!==\":[{\"var\":\"input.x\"},1]},{\"!==\":[{\"var\":\"input.x\"},true]}]}",
+        "{\"and\":[{\">\":[{\"var\":\"input.x\"},\"a\"]},{\"<\":[{\"var\":\"input.x\"},\"ab\"]}]}",
+        "{\"and\":[{\"<\":[1,{\"var\":\"input.x\"},{\"var\":\"input.y\"}]},{\"<\":[{\"var\":\"input.y\"},{\"var\":\"input.z\"},2]}]}",
+        "{\"==\":[{\"*\":[{\"var\":\"input.x\"},7]},91]}", /* not decided */
+        "{\"and\":[{\"in\":[\"a\",{\"var\":\"input.x\"}]},{\"!\":{\"in\":[\"b\",{\"var\":\"input.x\"}]}}]}",
+        "{\"if\":[{\"var\":\"input.x\"},{\"==\":[{\"var\":\"input.y\"},\"k\"]},false]}",
+        "{\"missing\":[\"input.x\"]}",
+    };
+    char text[2000];
+    for (size_t i = 0; i < sizeof never / sizeof never[0] + sizeof sometimes / sizeof sometimes[0]; i++) {
+        bool is_never = i < sizeof never / sizeof never[0];
+        const char *when = is_never ? never[i] : sometimes[i - sizeof never / sizeof never[0]];
+        struct verification v;
+        snprintf(text, sizeof text, DEFINITION(STEP("a", ",\"when\":%s") "," STEP("b", ",\"when\":{\"==\":[{\"var\":\"steps.a.output.x\"},1]}")), when);
+        struct definition *definition = read_definition(text);
+        ck_assert(verify(definition, &(struct verify_bounds){1000, SIZE_MAX}, &v));
+        ck_assert_msg(step_set_has(&v.never_true, 0) == is_never && step_set_has(&v.never_true, 1) == is_never, "%s", when);
+        verify_free(&v);
+        definition_free(definition);
+    }
+    check_report(DEFINITION(STEP("a", ",\"when\":{\"in\":[{\"var\":\"input.x\"},[]]}") "," STEP("b", "")), true, STATES_MAX,
+                 (const char *[]){"never begun: a\n", "conditions that can never hold: of a\n", "no invariant is broken\n", NULL});
 }
 END_TEST
 
@@ -116,9 +170,11 @@ END_TEST
 
 static const TTest **const tests[] = {
     &a_sequence_is_undone_in_reverse,
+    &branches_are_undone_beside_each_other,
     &what_stays_in_place_is_said,
     &behind_a_pivot_an_operator_is_needed,
     &conditions_may_hold_or_not,
+    &conditions_that_can_never_hold_are_named,
     &a_saga_that_holds_something_is_gone_through_as_any_other,
     &waits_and_delays_are_gone_through,
     &ten_steps_and_six_branches_are_looked_at_to_the_end,

@@ -59,14 +59,32 @@ static bool pivot_is_early(const struct definition *definition, int *step)
     return false;
 }
 
-static void write_failure(const struct verify_failure *failure, const struct definition *definition, struct buf *out)
+/* The steps that are undone beside each other at that stage; returns how many. */
+static size_t stage_of(const struct verify_failure *failure, int stage, int *steps)
 {
-    int left[DEFINITION_STEPS_MAX];
-    buf_printf(out, "{\"step\":\"%s\",\"end\":\"%s\",\"undone\":", definition->steps[failure->step].name,
-               failure->cannot_fail ? "COMPLETED" : failure->stalls ? "STALLED" : "COMPENSATED");
-    add_names(out, definition, failure->undone, failure->undone_n);
-    buf_str(out, ",\"left\":");
-    add_names(out, definition, left, list_set(definition, &failure->left, true, left));
+    size_t n = 0;
+    for (size_t i = 0; i < failure->undone_n; i++) {
+        if (failure->stages[i] == stage)
+            steps[n++] = failure->undone[i];
+    }
+    return n;
+}
+
+static void write_failure(const struct verify_failure *failure, const char *what, const struct definition *definition, struct buf *out)
+{
+    int steps[DEFINITION_STEPS_MAX];
+    size_t n;
+    if (failure->cannot_fail) {
+        buf_printf(out, ",\"%s\":null", what);
+        return;
+    }
+    buf_printf(out, ",\"%s\":{\"end\":\"%s\",\"undone\":[", what, failure->stalls ? "STALLED" : "COMPENSATED");
+    for (int stage = 0; (n = stage_of(failure, stage, steps)); stage++) {
+        buf_str(out, stage ? "," : "");
+        add_names(out, definition, steps, n);
+    }
+    buf_str(out, "],\"left\":");
+    add_names(out, definition, steps, list_set(definition, &failure->left, true, steps));
     buf_char(out, '}');
 }
 
@@ -76,11 +94,15 @@ void verify_write(const struct verification *v, const struct definition *definit
     buf_printf(out, "{\"complete\":%s,\"states\":%zu,\"rest\":{\"COMPLETED\":%zu,\"COMPENSATED\":%zu,\"STALLED\":%zu},\"failures\":[",
                v->complete ? "true" : "false", v->states, v->completed, v->compensated, v->stalled);
     for (size_t i = 0; i < definition->steps_n; i++) {
-        buf_str(out, i ? "," : "");
-        write_failure(&v->failures[i], definition, out);
+        buf_printf(out, "%s{\"step\":\"%s\"", i ? "," : "", definition->steps[i].name);
+        write_failure(&v->failed[i], "failed", definition, out);
+        write_failure(&v->unknown[i], "unknown", definition, out);
+        buf_char(out, '}');
     }
     buf_str(out, "],\"unreachable\":");
     add_names(out, definition, steps, v->complete ? list_set(definition, &v->reached, false, steps) : 0);
+    buf_str(out, ",\"conditions_never_true\":");
+    add_names(out, definition, steps, list_set(definition, &v->never_true, true, steps));
     buf_str(out, ",\"pivot_too_early_for\":");
     add_names(out, definition, &early, pivot_is_early(definition, &early) ? 1 : 0);
     buf_str(out, ",\"violation\":");
@@ -105,6 +127,17 @@ static void print_steps(struct buf *out, const struct definition *definition, co
         buf_printf(out, "%s%s", i ? ", " : "", definition->steps[steps[i]].name);
 }
 
+static void print_undone(struct buf *out, const struct definition *definition, const struct verify_failure *failure)
+{
+    int steps[DEFINITION_STEPS_MAX];
+    size_t n;
+    for (int stage = 0; (n = stage_of(failure, stage, steps)); stage++) {
+        buf_printf(out, "%s%s", stage ? ", " : "", n > 1 ? "(" : "");
+        print_steps(out, definition, steps, n);
+        buf_str(out, n > 1 ? ")" : "");
+    }
+}
+
 static void print_failure(const struct verify_failure *failure, const struct definition *definition, struct buf *out)
 {
     int left[DEFINITION_STEPS_MAX];
@@ -113,9 +146,10 @@ static void print_failure(const struct verify_failure *failure, const struct def
     if (failure->cannot_fail)
         buf_str(out, "it cannot fail");
     else if (failure->stalls)
-        buf_str(out, "the saga stalls and needs an operator: the pivot is behind it");
+        buf_str(out, failure->step == definition->pivot ? "the saga stalls and needs an operator: it is the pivot"
+                                                        : "the saga stalls and needs an operator: the pivot is behind it");
     else if (failure->undone_n)
-        print_steps(out, definition, failure->undone, failure->undone_n);
+        print_undone(out, definition, failure);
     else
         buf_str(out, "nothing");
     if (!failure->stalls && !failure->cannot_fail && left_n) {
@@ -125,20 +159,30 @@ static void print_failure(const struct verify_failure *failure, const struct def
     buf_char(out, '\n');
 }
 
+static void print_set(struct buf *out, const struct definition *definition, const char *what, const int *steps, size_t n)
+{
+    if (!n)
+        return;
+    buf_str(out, what);
+    print_steps(out, definition, steps, n);
+    buf_char(out, '\n');
+}
+
 void verify_print(const struct verification *v, const struct definition *definition, struct buf *out)
 {
     int steps[DEFINITION_STEPS_MAX], early;
     buf_printf(out, "%s: %zu states%s\n", definition->name, v->states, v->complete ? ", all that can be reached" : "; there are more, which were not looked at");
     buf_printf(out, "a saga rests COMPLETED in %zu of them, COMPENSATED in %zu, STALLED in %zu\n", v->completed, v->compensated, v->stalled);
-    buf_str(out, "if this step fails       then this is undone, in this order\n");
+    buf_str(out, "if this step fails       then this is undone, in this order (in brackets: beside each other)\n");
     for (size_t i = 0; i < definition->steps_n; i++)
-        print_failure(&v->failures[i], definition, out);
-    size_t n = v->complete ? list_set(definition, &v->reached, false, steps) : 0;
-    if (n) {
-        buf_str(out, "never begun: ");
-        print_steps(out, definition, steps, n);
-        buf_char(out, '\n');
+        print_failure(&v->failed[i], definition, out);
+    buf_str(out, "if its outcome is unknown\n");
+    for (size_t i = 0; i < definition->steps_n; i++) {
+        if (!v->unknown[i].cannot_fail)
+            print_failure(&v->unknown[i], definition, out);
     }
+    print_set(out, definition, "never begun: ", steps, v->complete ? list_set(definition, &v->reached, false, steps) : 0);
+    print_set(out, definition, "conditions that can never hold: of ", steps, list_set(definition, &v->never_true, true, steps));
     if (pivot_is_early(definition, &early))
         buf_printf(out, "the pivot may come too early: behind it nothing is undone, but %s has a compensation\n", definition->steps[early].name);
     if (!v->violation) {

@@ -2,7 +2,7 @@
  * becomes of the saga when a step fails, what stays in place, what is never reached, and, should an invariant ever be broken, the
  * shortest way there.
  *
- * What is collapsed: attempts (each action has one, the last; a step that pauses between two is not looked at), values (every
+ * What is collapsed: conditions that can never hold are found first (condition.h), all others hold or not, whatever the rest does; attempts (each action has one, the last; a step that pauses between two is not looked at), values (every
  * template gives some value, though that of a step that was skipped may be null), time (any step may fall silent before any
  * other), and what comes before the first step (the saga's time has come, and it has its entities). An orchestrator that dies before its commit leaves the state as it was, one that dies after it is told once more: so each
  * event is also applied twice. What operators do to a stalled saga is not looked at: the simulator does that. */
@@ -17,11 +17,13 @@ struct verify_bounds {
     size_t moves;  /* and let no more happen than that; each costs microseconds, of a hundred steps a tenth of a millisecond */
 };
 
+/* What follows when a step does not succeed and all others do. */
 struct verify_failure {
     int step;
-    bool cannot_fail; /* it only lets time pass, or it is never begun */
-    bool stalls; /* its failure needs an operator: it is behind the pivot */
-    int undone[DEFINITION_STEPS_MAX]; /* steps whose compensation runs, in this order */
+    bool cannot_fail; /* so: it only lets time pass, it is never begun, or (unknown) no participant carries it out */
+    bool stalls;      /* it needs an operator: it is the pivot, or behind it */
+    int undone[DEFINITION_STEPS_MAX]; /* steps whose compensation runs, in this order, */
+    int stages[DEFINITION_STEPS_MAX]; /* and, for each of these: those of one stage, from 0 on, are undone beside each other */
     size_t undone_n;
     struct step_set left; /* steps that were done and that nothing undoes */
 };
@@ -30,8 +32,10 @@ struct verification {
     bool complete; /* every state was looked at */
     size_t states;
     size_t completed, compensated, stalled; /* of the states in which a saga rests: nothing of it is in flight */
-    struct verify_failure failures[DEFINITION_STEPS_MAX]; /* by step: it answers `failed`, the others succeed */
+    struct verify_failure failed[DEFINITION_STEPS_MAX];  /* by step: it answers `failed`, */
+    struct verify_failure unknown[DEFINITION_STEPS_MAX]; /* or its outcome stays unknown */
     struct step_set reached;                              /* steps that can be begun at all */
+    struct step_set never_true;                           /* steps whose condition can never hold (see docs/definitions.md) */
     const char *violation;                                /* which invariant; NULL: none */
     char **trace;                                         /* the shortest way to it, a line for each event */
     size_t trace_n;
