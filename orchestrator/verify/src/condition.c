@@ -97,7 +97,7 @@ static void look_at(struct condition *c, const json_t *rule);
 /* Something in a list: one of the two is written out. */
 static void look_at_search(struct condition *c, const json_t *arguments)
 {
-    const json_t *what = argument(arguments, 0), *where = argument(arguments, 1), *inner;
+    const json_t *what = argument(arguments, 0), *where = argument(arguments, 1), *inner = NULL;
     const char *read = operation_of(where, &inner);
     size_t i;
     const json_t *element;
