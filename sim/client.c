@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "rows.h"
 #include "world.h"
 
 #define ANSWER_US 30000000 /* so long it waits for an answer */
@@ -33,6 +34,9 @@ struct asked {
 struct wish {
     char key[32], input[48];
     char about[8]; /* what the saga is about; "": nothing */
+    char labels[32];
+    bool takes_other; /* another saga about that will do */
+    bool has_other;
     const char *definition;
     int64_t due_us;
     struct asked *asked;
@@ -72,6 +76,8 @@ static void ask_start(struct wish *wish, struct engine *engine, struct asked *as
                                   .idempotency_key = wish->key, .done = on_start, .context = asked};
     if (*wish->about)
         asked->start.key = wish->about;
+    asked->start.return_live = wish->takes_other;
+    asked->start.labels = *wish->labels ? wish->labels : NULL;
     if (wish->waits)
         asked->start.start_ms = clock_real_ms() + SCHEDULE_MS;
     if (engine_submit(engine, &asked->start) == SUBMIT_TAKEN)
@@ -107,9 +113,27 @@ static bool no_answer_comes(const struct asked *asked)
     return !asked->process->alive || asked->process->life != asked->life || sim_now_us() - asked->at_us > ANSWER_US;
 }
 
+/* The saga is about the same thing, and perhaps another's. */
+static bool is_others(const struct wish *wish, const struct uuid *id)
+{
+    struct session session = {.schema = sim_schema(SIM_SCHEMA)};
+    struct cell key = cell_id(id);
+    const struct row *row = row_find(&session, T_SAGA, &key, 1);
+    const struct image *saga = row ? row_seen(&session, row) : NULL;
+    if (!saga)
+        sim_fail("a saga that was accepted is not there");
+    if (saga->cells[S_KEY].null || strcmp(saga->cells[S_KEY].text, wish->key) == 0)
+        return false;
+    if (!wish->takes_other || saga->cells[S_ABOUT].null || strcmp(saga->cells[S_ABOUT].text, wish->about) != 0 ||
+        strcmp(saga->cells[S_DEFINITION].text, wish->definition) != 0)
+        sim_fail("a start was answered with a saga that is none of its business");
+    return true;
+}
+
 static void accept(struct wish *wish, const struct uuid *id)
 {
     wish->accepted = true;
+    wish->has_other = is_others(wish, id);
     wish->id = *id;
     wish->due_us = sim_now_us() + sim_spread(CANCEL_US);
     if (!wish->wants_cancel)
@@ -217,6 +241,9 @@ void client_start(size_t sagas)
         wish->waits = sim_chance(WAIT_SHARE);
         if (sim_chance(ABOUT_SHARE))
             snprintf(wish->about, sizeof wish->about, "it-%d", (int)sim_below(3));
+        wish->takes_other = *wish->about && sim_chance(0.5);
+        if (i % 2)
+            snprintf(wish->labels, sizeof wish->labels, CLIENT_LABELS, i);
         wish->signals = SIGNALS;
     }
     sim_spawn(NULL, client, NULL);
@@ -225,6 +252,14 @@ void client_start(size_t sagas)
 bool client_done(void)
 {
     return open_n == 0;
+}
+
+size_t client_sagas(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < wishes_n; i++)
+        n += wishes[i].accepted && !wishes[i].has_other;
+    return n;
 }
 
 const struct uuid *client_saga(size_t i)

@@ -58,28 +58,30 @@ static json_t *make_call(const char *name)
     return step;
 }
 
-/* A saga of a plan made before, if there is one that can be a step. */
-static json_t *make_child(const char *name)
+/* A saga of a plan made before, if there is one that can be a step; one with a pivot makes the step the pivot. */
+static json_t *make_child(const char *name, bool may_be_pivot)
 {
     const struct definition *child = plans_count ? plans[sim_below(plans_count)] : NULL;
-    if (!child || child->pivot >= 0)
+    if (!child || (child->pivot >= 0 && !may_be_pivot))
         return NULL;
     json_t *step = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s}", "name", name, "saga", child->name, "input", "n",
                              "${input.n}", "e", "${input.e}", "f", "${input.f}", "timeout", sim_chance(0.5) ? "3s" : "20s"); /* longer than a relay takes to look: or all is never at rest */
     if (sim_chance(0.3))
         add_retry(step, "retry", 1);
+    if (child->pivot >= 0)
+        json_object_set_new(step, "pivot", json_true());
     return step;
 }
 
 /* One of the steps at most waits: a signal is waited for once. */
-static json_t *make_step(size_t i, bool graph, bool pauses, size_t waiter)
+static json_t *make_step(size_t i, bool graph, bool pauses, size_t waiter, bool may_be_pivot)
 {
     char name[8];
     snprintf(name, sizeof name, "s%zu", i);
-    json_t *step = pauses && sim_chance(0.15) ? make_child(name) : NULL;
+    json_t *step = pauses && sim_chance(0.15) ? make_child(name, may_be_pivot) : NULL;
     if (!step)
         step = pauses && sim_chance(i == waiter ? 0.3 : 0.08) ? make_pause(name, i == waiter) : make_call(name);
-    if (sim_chance(0.15))
+    if (sim_chance(0.15) && !json_object_get(step, "pivot"))
         json_object_set_new(step, "when", json_pack("{s:[{s:[{s:s}, i]}, i]}", "==", "%", "var", "input.n", 2, (int)sim_below(2)));
     if (graph)
         add_after(step, i);
@@ -147,12 +149,16 @@ static struct definition *make_plan(size_t number, size_t steps_n)
     size_t n = steps_n ? steps_n : 1 + sim_below(STEPS_MAX);
     bool graph = !steps_n && sim_chance(0.5);
     size_t waiter = sim_below(n);
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(steps, make_step(i, graph, !steps_n, waiter));
+    bool has_pivot = false;
+    for (size_t i = 0; i < n; i++) {
+        json_t *step = make_step(i, graph, !steps_n, waiter, !graph && !has_pivot);
+        has_pivot = has_pivot || json_object_get(step, "pivot");
+        json_array_append_new(steps, step);
+    }
     json_object_set_new(source, "steps", steps);
     if (sim_chance(0.3))
         json_object_set_new(source, "timeout", json_string(sim_chance(0.5) ? "2s" : "20s"));
-    if (sim_chance(0.4))
+    if (!has_pivot && sim_chance(0.4))
         set_pivot(source, n);
     if (!steps_n && sim_chance(0.3))
         add_entities(source);

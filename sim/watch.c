@@ -295,6 +295,16 @@ static bool only_the_clock_differs(const struct image *before, const struct imag
     return true;
 }
 
+/* They are the client's, and stay. */
+static void check_labels(const struct known *known, const struct cell *labels)
+{
+    char expected[48];
+    snprintf(expected, sizeof expected, CLIENT_LABELS, (size_t)known->n);
+    bool wanted = !known->is_child && known->n % 2;
+    if (wanted == labels->null || (wanted && strcmp(labels->text, expected) != 0))
+        violated(1, known, -1, "a saga has lost its labels");
+}
+
 static void on_saga(const struct image *before, const struct image *after)
 {
     if (!after)
@@ -319,6 +329,7 @@ static void on_saga(const struct image *before, const struct image *after)
         sim_fail("a saga was changed after its end");
     if (!before)
         check_alone(known, after);
+    check_labels(known, &after->cells[S_LABELS]);
     known->ended = is_end(&after->cells[S_STATE]);
     if (before && strcmp(before->cells[S_STATE].text, after->cells[S_STATE].text) != 0)
         sim_trace("saga %08x: %s", uuid_hash(&known->id), after->cells[S_STATE].text);

@@ -50,6 +50,10 @@ const struct weather *world_weather(void);
 /* Starts so many sagas, each until it is accepted, and cancels some. */
 void client_start(size_t sagas);
 bool client_done(void);
+/* The labels of every other one, by its number. */
+#define CLIENT_LABELS "{\"n\":\"%zu\"}"
+/* How many sagas it has got; some of those that it asked for were about something that another is about, which will do. */
+size_t client_sagas(void);
 /* The ids of the sagas that were accepted, i below the number asked for. */
 const struct uuid *client_saga(size_t i);
 
