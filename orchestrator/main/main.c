@@ -23,6 +23,7 @@ struct options {
     const char *data_dir;
     struct conf_list roles;
     bool no_workers;
+    int64_t retention_ms;
 };
 
 static const struct conf_option options[] = {
@@ -32,6 +33,7 @@ static const struct conf_option options[] = {
     {"listen", CONF_STRING, offsetof(struct options, listen), "127.0.0.1:8080", "HOST:PORT", "where the API is", 0, 0},
     SERVICE_MEMBER_OPTIONS(struct options, member),
     {"data-dir", CONF_STRING, offsetof(struct options, data_dir), ".saga-dev", "DIR", "dev: where the private cluster is", 0, 0},
+    {"retention", CONF_DURATION, offsetof(struct options, retention_ms), "0s", "TIME", "deletes sagas that ended so long ago, with all of theirs (0s: never)", 0, INT64_MAX / 2},
     {"roles", CONF_LIST, offsetof(struct options, roles), "api,engine,relay", "LIST", "what this copy does", 0, 0},
     {"no-workers", CONF_FLAG, offsetof(struct options, no_workers), NULL, NULL, "dev: without the example workers", 0, 0},
     SERVICE_OPTIONS(struct options, service),
@@ -100,6 +102,7 @@ static bool start_engine(void *context, struct err *err)
     struct engine_config config = {.database_url = o->database_url, .schema = o->schema, .brokers = o->kafka.brokers,
                                    .prefix = o->kafka.prefix, .instance = o->member.instance, .partitions = o->member.partitions,
                                    .fetch_wait_ms = o->member.fetch_wait_ms,
+                                   .retention_ms = p->roles.engine ? o->retention_ms : 0,
                                    .with_engine = p->roles.engine, .with_relay = p->roles.relay,
                                    .roles = p->roles.text};
     p->engine = engine_start(&config, err);

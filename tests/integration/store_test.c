@@ -555,7 +555,77 @@ START_TEST(a_running_saga_stays_on_the_version_that_it_began_with)
 }
 END_TEST
 
+#define DAY_MS (24 * 3600 * 1000LL)
+
+/* A saga that began so many days ago and, unless it lives, ended as many days ago; it has touched an entity. `parent` NULL: it is a root. */
+static struct store_change aged(int begun_days, int ended_days, const struct saga *parent)
+{
+    static int64_t number;
+    struct touch *touch = arena_alloc(&arena, sizeof *touch);
+    struct store_change change = start(new_saga(), clock_real_ms() - begun_days * DAY_MS, NULL);
+    struct uuid begun = uuid_v7_first(clock_real_ms() - begun_days * DAY_MS);
+    memcpy(change.saga->id.bytes, begun.bytes, 6); /* the time; the rest stays different */
+    change.saga->clock = "{\"order:7\":{\"s\":1}}";
+    *touch = (struct touch){.entity = "order:7", .kind = KIND_ACTION, .number = ++number};
+    change.touches = touch;
+    if (ended_days >= 0) {
+        change.saga->state = SAGA_COMPLETED;
+        change.saga->ended_ms = clock_real_ms() - ended_days * DAY_MS;
+    }
+    if (parent) {
+        change.saga->order = ORDER_START;
+        change.saga->parent_id = parent->id;
+        change.saga->parent_step = "a";
+    }
+    return change;
+}
+
+static bool is_there(const struct store_change *change)
+{
+    struct saga *sagas;
+    size_t n;
+    OK(store_load(pg, &arena, catalog, &change->saga->id, 1, &sagas, &n, &err));
+    return n == 1;
+}
+
+static int64_t count(const struct pg_statement *statement)
+{
+    struct pg_rows *rows = NULL;
+    OK(pg_call(pg, statement, NULL, &rows, &err));
+    int64_t n = pg_get_int(rows, 0, 0);
+    pg_rows_free(rows);
+    return n;
+}
+
+START_TEST(sagas_that_ended_long_ago_are_let_go_with_those_that_were_their_steps)
+{
+    static const struct pg_statement sagas = {"n_sagas", "SELECT count(*) FROM saga"}, steps = {"n_steps", "SELECT count(DISTINCT saga_id) FROM step"},
+                                     histories = {"n_history", "SELECT count(DISTINCT saga_id) FROM history"},
+                                     touches = {"n_touches", "SELECT count(*) FROM entity_touch"};
+    struct uuid after = {0};
+    size_t purged, all = 0;
+    open_store();
+    put_definition("1s", 1, true);
+    struct store_change old = aged(9, 9, NULL), child = aged(9, 9, old.saga), grandchild = aged(9, 9, child.saga), recent = aged(9, 2, NULL),
+                        live = aged(9, -1, NULL), its_child = aged(9, 9, live.saga), waived = aged(9, 9, NULL), running = aged(9, -1, waived.saga),
+                        young = aged(1, 1, NULL);
+    struct store_change changes[] = {old, child, grandchild, recent, live, its_child, waived, running, young};
+    OK(save(changes, 9));
+    for (bool more = true; more; all += purged)
+        OK(store_purge(pg, clock_real_ms() - 7 * DAY_MS, &after, &purged, &more, &err));
+    ck_assert_uint_eq(all, 3);
+    ck_assert(!is_there(&old) && !is_there(&child) && !is_there(&grandchild));
+    ck_assert(is_there(&recent) && is_there(&live) && is_there(&its_child) && is_there(&waived) && is_there(&running) && is_there(&young));
+    ck_assert_int_eq(count(&sagas), 6);
+    ck_assert_int_eq(count(&steps), 6);
+    ck_assert_int_eq(count(&histories), 6);
+    ck_assert_int_eq(count(&touches), 6);
+    close_store();
+}
+END_TEST
+
 static const TTest **const tests[] = {
+    &sagas_that_ended_long_ago_are_let_go_with_those_that_were_their_steps,
     &definitions_have_versions,
     &a_running_saga_stays_on_the_version_that_it_began_with,
     &entities_are_taken_all_at_once_and_in_the_order_of_asking,

@@ -73,7 +73,8 @@ static bool start_threads(struct engine *engine, struct err *err)
     if (!start_thread(&engine->watches_thread, &engine->watches_run, watches_run, engine, err) ||
         !start_thread(&engine->intake_thread, &engine->intake_run, intake_run, engine, err) ||
         !start_thread(&engine->timers_thread, &engine->timers_run, timers_run, engine, err) ||
-        !start_thread(&engine->pulse_thread, &engine->pulse_run, pulse_run, engine, err))
+        !start_thread(&engine->pulse_thread, &engine->pulse_run, pulse_run, engine, err) ||
+        (engine->config.retention_ms && !start_thread(&engine->retention_thread, &engine->retention_run, retention_run, engine, err)))
         return false;
     return !engine->config.with_engine ||
            start_thread(&engine->replies_thread, &engine->replies_run, replies_run, engine, err);
@@ -90,6 +91,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->timers_fd = wake_new();
     engine->watches_fd = wake_new();
     engine->pulse_fd = wake_new();
+    engine->retention_fd = wake_new();
     engine->live = live_new(LIVE_BYTES_MAX);
     engine->tally = tally_new();
     engine->services = services_new();
@@ -120,9 +122,11 @@ void engine_stop(struct engine *engine)
     atomic_store(&engine->stopping, true);
     wake_ring(engine->timers_fd);
     wake_ring(engine->watches_fd);
+    wake_ring(engine->retention_fd);
     join(engine->replies_thread, engine->replies_run);
     join(engine->timers_thread, engine->timers_run);
     join(engine->watches_thread, engine->watches_run);
+    join(engine->retention_thread, engine->retention_run);
     relay_stop(engine->relay);
     atomic_store(&engine->pulse_stopping, true); /* the last to go counts what the others did */
     wake_ring(engine->pulse_fd);
@@ -147,6 +151,7 @@ void engine_free(struct engine *engine)
     close(engine->timers_fd);
     close(engine->watches_fd);
     close(engine->pulse_fd);
+    close(engine->retention_fd);
     free(engine);
 }
 
@@ -173,6 +178,7 @@ void engine_health(struct engine *engine, struct engine_health *health)
         .replies = atomic_load(&engine->replies),
         .dead_letters = atomic_load(&engine->dead_letters),
         .set_aside = atomic_load(&engine->set_aside),
+        .purged = atomic_load(&engine->purged),
         .unpublishable = relay.dead};
     health->ready = health->database && health->consuming && health->relaying;
 }

@@ -11,6 +11,7 @@ static void write_counters(const struct engine_health *health, struct buf *out)
     } counters[] = {
         {"saga_replies_total", "Messages consumed from the reply topic.", health->replies},
         {"saga_set_aside_total", "Items that the database refused for good.", health->set_aside},
+        {"saga_purged_total", "Sagas that ended long ago and were let go.", health->purged},
     };
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
         metric_family(out, counters[i].name, "counter", counters[i].help);

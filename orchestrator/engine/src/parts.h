@@ -46,9 +46,13 @@ struct engine {
     atomic_bool pulse_stopping;
     int pulse_fd;
 
+    pthread_t retention_thread;
+    bool retention_run;
+    int retention_fd;
+
     atomic_bool replies_healthy, timers_healthy, intake_healthy, consuming;
     atomic_llong behind_since_ms; /* replies wait since then; 0: they do not */
-    atomic_ullong replies, dead_letters, set_aside;
+    atomic_ullong replies, dead_letters, set_aside, purged;
 };
 
 void *replies_run(void *engine);
@@ -56,6 +60,7 @@ void *timers_run(void *engine);
 void *intake_run(void *engine);
 void *watches_run(void *engine);
 void *pulse_run(void *engine);
+void *retention_run(void *engine);
 
 struct services *services_new(void);
 void services_free(struct services *services);

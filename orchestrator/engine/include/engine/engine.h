@@ -24,6 +24,7 @@ struct engine_config {
     int64_t fetch_wait_ms; /* as kafka_consumer_config has it */
     bool with_engine;     /* applies replies and timers; without it only starts and operators' acts are */
     bool with_relay;
+    int64_t retention_ms; /* sagas that ended so long ago are deleted; 0: never */
     const char *roles;    /* as people shall read what this process does: "api,engine,relay" */
 };
 
@@ -136,7 +137,7 @@ struct engine_health {
     bool consuming;  /* replies are consumed: the consumer has its partitions, or another member all of them */
     bool relaying;
     bool ready;      /* all of these */
-    uint64_t replies, dead_letters, set_aside, unpublishable;
+    uint64_t replies, dead_letters, set_aside, unpublishable, purged;
 };
 /* Any thread. */
 void engine_health(struct engine *engine, struct engine_health *health);

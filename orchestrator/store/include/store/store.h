@@ -228,6 +228,13 @@ struct store_touch_bounds {
 MUST_CHECK bool store_get_touches(struct pg *pg, struct arena *arena, const char *key, const struct store_touch_bounds *bounds,
                                   struct store_touch **out, size_t *n, bool *more, struct err *err);
 
+/* ---- retention ---- */
+
+/* Looks at the next few hundred of the sagas that began before `before_ms`, behind *after (zeros: from the first), and deletes those of them, with all
+ * the sagas that are their steps, of which none is live and none ended later. Moves *after; *more is false when all were looked at. A start with the
+ * idempotency key of a deleted saga makes a new one, and a reply to it finds no saga. */
+MUST_CHECK bool store_purge(struct pg *pg, int64_t before_ms, struct uuid *after, size_t *purged, bool *more, struct err *err);
+
 /* ---- figures for operators ---- */
 
 struct store_gauges {
