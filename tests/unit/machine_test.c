@@ -778,6 +778,28 @@ START_TEST(a_deadline_that_passes_in_a_pause_allows_no_new_attempt)
 }
 END_TEST
 
+/* Behind the pivot, so that an operator is asked: once more does not help as long as it takes as much. */
+START_TEST(a_step_whose_condition_takes_too_much_is_not_sent_by_a_retry_either)
+{
+    struct world w;
+    world_open(&w, "{\"name\":\"d\",\"steps\":["
+                   "{\"name\":\"a\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null,\"pivot\":true},"
+                   "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":null,"
+                   "\"when\":{\"reduce\":[{\"var\":\"input\"},{\"merge\":[{\"var\":\"accumulator\"},{\"var\":\"accumulator\"}]},[1]]}}]}");
+    w.saga.input = "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]";
+    w.saga.input_len = strlen(w.saga.input);
+    world_apply(&w, &(struct event){.type = EVENT_START});
+    world_apply(&w, &(struct event){.type = EVENT_REPLY, .round = 1, .attempt = 1, .outcome = OUTCOME_SUCCEEDED, .output = "1", .output_len = 1});
+    ck_assert_int_eq(w.steps[1].state, STEP_FAILED);
+    ck_assert_int_eq(w.saga.state, SAGA_STALLED);
+    world_apply(&w, &(struct event){.type = EVENT_RETRY, .step = 1});
+    ck_assert_int_eq(w.steps[1].state, STEP_FAILED);
+    ck_assert_str_eq(buf_text(&w.sent), "a1");
+    ck_assert_ptr_nonnull(strstr(w.steps[1].error, "too_large"));
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(input_too_deep_for_its_compensation_is_not_sent)
 {
     struct world w;
@@ -1060,7 +1082,7 @@ static const TTest **const tests[] = {
     &the_history_tells_of_cancels_and_deadlines_that_come_too_late,
     &a_step_without_compensation_is_passed_over,
     &a_deadline_that_passes_in_a_pause_allows_no_new_attempt,
-    &input_too_deep_for_its_compensation_is_not_sent,
+    &a_step_whose_condition_takes_too_much_is_not_sent_by_a_retry_either, &input_too_deep_for_its_compensation_is_not_sent,
     &input_that_leads_nowhere_fails_the_step_before_it_is_sent,
     &the_history_tells_all,
     &every_command_has_a_timeout_that_runs_from_its_release,

@@ -227,11 +227,28 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     return true;
 }
 
+/* False with the step's error set when its condition takes too much. */
+static bool find_condition(struct move *m, int step, bool *holds)
+{
+    const json_t *when = step_of(m, step)->when;
+    struct err err;
+    *holds = true;
+    if (!when || logic_is_true(when, &m->saga->definition->names, saga_value, m->saga, holds, &err))
+        return true;
+    m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
+    return false;
+}
+
 void step_send(struct move *m, int step, enum step_event on)
 {
     struct saga_step *s = &m->saga->steps[step];
     enum command_kind kind = on == ON_COMPENSATE || on == ON_FENCE ? KIND_COMPENSATION : kind_of(s->state);
     size_t len = 0;
+    bool holds;
+    if (on == ON_AGAIN && kind == KIND_ACTION && !find_condition(m, step, &holds)) {
+        stay(m, step);
+        return;
+    }
     const char *value = step_calls(m, step) ? make_value(m, step, kind, &len) : "";
     if (value)
         step_move(m, step, on, value, len);
@@ -243,11 +260,8 @@ void step_send(struct move *m, int step, enum step_event on)
 
 void step_begin(struct move *m, int step)
 {
-    const json_t *when = step_of(m, step)->when;
-    bool holds = true;
-    struct err err;
-    if (when && !logic_is_true(when, &m->saga->definition->names, saga_value, m->saga, &holds, &err)) {
-        m->saga->steps[step].error = error_json(m->effects->arena, err.code, err.text);
+    bool holds;
+    if (!find_condition(m, step, &holds)) {
         step_move(m, step, ON_UNSENDABLE, NULL, 0);
     } else if (holds && m->saga->steps[step].output) { /* its signal has come already */
         step_move(m, step, ON_ELAPSED, NULL, 0);
