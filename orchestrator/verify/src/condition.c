@@ -2,6 +2,7 @@
  * them, and what lies outside. As many are taken between two as the condition reads values, since those are compared with each other too. */
 #include "condition.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,9 @@ static void add_constant(struct condition *c, const json_t *value)
             return;
     }
     json_array_append(c->constants, (json_t *)(uintptr_t)value);
-    if (json_array_size(c->constants) > CONSTANTS_MAX)
+    const char *text = json_string_value(value);
+    bool may_be_number_by_trimming = text && *text && (isspace((unsigned char)*text) || isspace((unsigned char)text[strlen(text) - 1]));
+    if (json_array_size(c->constants) > CONSTANTS_MAX || may_be_number_by_trimming)
         c->decidable = false;
 }
 
@@ -181,7 +184,7 @@ static void add_number(json_t *values, double number)
 {
     char text[32];
     json_array_append_new(values, floor(number) == number && fabs(number) < 1e15 ? json_integer((json_int_t)number) : json_real(number));
-    snprintf(text, sizeof text, "%.15g", number);
+    snprintf(text, sizeof text, "%.17g", number);
     json_array_append_new(values, json_string(text));
 }
 
@@ -190,8 +193,8 @@ static void add_numbers(json_t *values, const json_t *constants, size_t between)
     double numbers[CONSTANTS_MAX + 3];
     size_t n = numbers_of(constants, numbers);
     for (size_t k = 1; k <= between; k++) {
-        add_number(values, numbers[0] - (double)k);
-        add_number(values, numbers[n - 1] + (double)k);
+        add_number(values, numbers[0] - (double)k * (1 + fabs(numbers[0]))); /* large ones swallow a 1 */
+        add_number(values, numbers[n - 1] + (double)k * (1 + fabs(numbers[n - 1])));
     }
     for (size_t i = 0; i < n; i++) {
         if (i && numbers[i] == numbers[i - 1])
@@ -205,26 +208,20 @@ static void add_numbers(json_t *values, const json_t *constants, size_t between)
 /* Each text and what comes directly behind it. */
 static void add_texts(json_t *values, const json_t *constants, size_t between)
 {
+    static const char behind[] = "\x01\x01\x01\x01\x01\x01"; /* READS_MAX of them */
     size_t i;
     const json_t *value;
     json_array_append_new(values, json_string(""));
     json_array_append_new(values, json_string("\x01"));
     json_array_foreach(constants, i, value) {
-        char text[PATH_MAX_BYTES];
-        size_t len = json_string_length(value);
-        if (!json_is_string(value) || len + READS_MAX >= sizeof text)
-            continue;
-        memcpy(text, json_string_value(value), len + 1);
-        for (size_t k = 0; k <= between; k++) {
-            json_array_append_new(values, json_string(text));
-            memcpy(text + len + k, "\x01", 2);
-        }
+        for (size_t k = 0; json_is_string(value) && k <= between; k++)
+            json_array_append_new(values, json_sprintf("%s%.*s", json_string_value(value), (int)k, behind));
     }
 }
 
 static json_t *values_of(const struct condition *c)
 {
-    json_t *values = json_pack("[n,b,b,[]]", false, true);
+    json_t *values = json_pack("[n,b,b,[],[i,i],{s:i,s:i}]", false, true, 1, 2, "a", 1, "b", 2);
     add_numbers(values, c->constants, c->reads_n);
     add_texts(values, c->constants, c->reads_n);
     return values;
