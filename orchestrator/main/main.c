@@ -33,7 +33,7 @@ static const struct conf_option options[] = {
     {"listen", CONF_STRING, offsetof(struct options, listen), "127.0.0.1:8080", "HOST:PORT", "where the API is", 0, 0},
     SERVICE_MEMBER_OPTIONS(struct options, member),
     {"data-dir", CONF_STRING, offsetof(struct options, data_dir), ".saga-dev", "DIR", "dev: where the private cluster is", 0, 0},
-    {"retention", CONF_DURATION, offsetof(struct options, retention_ms), "0s", "TIME", "deletes sagas that ended so long ago, with all of theirs (0s: never)", 0, INT64_MAX / 2},
+    {"retention", CONF_DURATION, offsetof(struct options, retention_ms), "0s", "TIME", "deletes sagas that ended so long ago, with all of theirs; longer than Kafka keeps messages (0s: never)", 0, INT64_MAX / 2},
     {"roles", CONF_LIST, offsetof(struct options, roles), "api,engine,relay", "LIST", "what this copy does", 0, 0},
     {"no-workers", CONF_FLAG, offsetof(struct options, no_workers), NULL, NULL, "dev: without the example workers", 0, 0},
     SERVICE_OPTIONS(struct options, service),
@@ -168,6 +168,8 @@ static bool run(struct program *p, struct options *o, const char *command, struc
 {
     if (!read_roles(&o->roles, &p->roles, err))
         return false;
+    if (o->retention_ms && o->retention_ms < ENGINE_RETENTION_MIN_MS)
+        return err_set(err, ERR_FATAL, "--retention: it is at least 1h, or 0s");
     if (strcmp(command, "dev") == 0) {
         p->dev = dev_start(o->data_dir, o->database_url, err);
         if (!p->dev)

@@ -187,37 +187,6 @@ START_TEST(an_idempotency_key_starts_one_saga)
 }
 END_TEST
 
-START_TEST(a_saga_that_ended_long_ago_is_let_go)
-{
-    world_open(&world);
-    world_start_orchestrator(&world, NULL, (const char *const[]){"--retention", "1s", NULL});
-    world_await_ready(&world, 30);
-    struct answer answer = world_post(&world, "/v1/definitions", "{\"name\":\"short\",\"steps\":[{\"name\":\"l\",\"delay\":\"10ms\"}]}");
-    ck_assert_int_eq(answer.status, 201);
-    answer_free(&answer);
-    answer = world_call(&world, "POST", "/v1/sagas?wait=10s", "{\"definition\":\"short\"}", 22, NULL, "once");
-    ck_assert_str_eq(text(answer.body, "state"), "COMPLETED");
-    char *saga = mem_strdup(answer.location);
-    answer_free(&answer);
-    for (int64_t deadline_ms = clock_mono_ms() + 20000, there = 1; there;) {
-        ck_assert_int_lt(clock_mono_ms(), deadline_ms);
-        answer = world_get(&world, saga);
-        there = answer.status == 200;
-        ck_assert(there || answer.status == 404);
-        answer_free(&answer);
-    }
-    answer = world_get(&world, "/metrics");
-    ck_assert_ptr_nonnull(strstr(answer.text, "\nsaga_purged_total 1\n"));
-    answer_free(&answer);
-    answer = world_call(&world, "POST", "/v1/sagas", "{\"definition\":\"short\"}", 22, NULL, "once"); /* the key is forgotten too */
-    ck_assert_int_eq(answer.status, 201);
-    ck_assert_str_ne(answer.location, saga);
-    answer_free(&answer);
-    free(saga);
-    world_close(&world);
-}
-END_TEST
-
 START_TEST(a_definition_is_verified)
 {
     world_open(&world);
@@ -552,7 +521,7 @@ static const TTest **const tests[] = {
     &bad_input_gets_a_problem_with_its_place_and_makes_no_saga,
     &a_saga_by_http_from_definition_to_history,
     &an_idempotency_key_starts_one_saga,
-    &a_definition_is_verified, &a_saga_that_ended_long_ago_is_let_go,
+    &a_definition_is_verified,
     &a_saga_is_cancelled_once,
     &one_trace_goes_through_the_logs_of_all_processes,
     &metrics_count_what_happened_and_promtool_finds_nothing,

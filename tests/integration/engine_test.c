@@ -84,10 +84,12 @@ static const char *const definition =
     "{\"name\":\"b\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.b}\",\"timeout\":\"10s\"},"
     "{\"name\":\"c\",\"service\":\"s\",\"action\":\"do\",\"compensation\":\"undo\",\"input\":\"${input.c}\",\"timeout\":\"10s\"}]}";
 
+static int64_t retention_ms;
+
 static void start_engine_with(bool relay)
 {
     struct engine_config config = {.database_url = servers_database_url(), .schema = name, .brokers = servers_kafka_brokers(),
-                                   .prefix = name, .partitions = 4, .with_engine = true, .with_relay = relay};
+                                   .prefix = name, .partitions = 4, .with_engine = true, .with_relay = relay, .retention_ms = retention_ms};
     engine = engine_start(&config, &err);
     OK(engine != NULL);
 }
@@ -253,6 +255,29 @@ START_TEST(keys_and_definitions_are_answered)
         ck_assert(uuid_equal(&twins[i].id, &twins[0].id));
     }
     ck_assert_int_eq(created, 1);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_saga_that_ended_long_ago_is_let_go)
+{
+    static const char input[] = "{\"a\":[\"ok\"],\"b\":[\"ok\"],\"c\":[\"ok\"]}";
+    struct engine_health health = {0};
+    retention_ms = 500;
+    open_world();
+    struct start first = submit("d", input, "once");
+    ck_assert_str_eq(await_end(&first.id).state, "COMPLETED");
+    for (int64_t deadline = clock_mono_ms() + 20000; health.purged == 0; usleep(5000)) {
+        ck_assert_int_lt(clock_mono_ms(), deadline);
+        engine_health(engine, &health);
+    }
+    struct store_saga_view view;
+    bool found;
+    OK(store_get_saga(pg, &arena, &first.id, &view, &found, &err));
+    ck_assert(!found);
+    ck_assert_uint_eq(health.purged, 1);
+    struct start second = submit("d", input, "once"); /* its key is forgotten, too */
+    ck_assert_int_eq(second.result, START_CREATED);
     close_world();
 }
 END_TEST
@@ -660,6 +685,7 @@ START_TEST(a_report_goes_by_what_the_saga_is_now)
 END_TEST
 
 static const TTest **const tests[] = {
+    &a_saga_that_ended_long_ago_is_let_go,
     &a_cancel_takes_back_what_has_not_left_without_waiting_for_its_timeout,
     &two_copies_agree_on_every_key,
     &a_saga_whose_command_cannot_leave_turns_at_its_deadline,

@@ -1,9 +1,12 @@
 /* The engine's memory of sagas under way: what is put in comes out as it was, and forgetting loses nothing but time. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "live.h"
 #include "suite.h"
+
+#define HOUR_MS (3600 * 1000)
 
 static struct definition *definition;
 static struct saga_step steps[2];
@@ -33,10 +36,26 @@ static struct live_saga *take(struct live *live, const struct uuid *id)
     return out;
 }
 
+START_TEST(nothing_is_kept_for_long)
+{
+    open_saga();
+    struct live *live = live_new(1000000, 0);
+    struct live_saga *out = NULL;
+    do {
+        live_drop(out);
+        live_put(live, 0, &saga);
+        usleep(2000);
+        out = take(live, &saga.id);
+    } while (out); /* by the real clock, which may be set back */
+    live_free(live);
+    definition_free(definition);
+}
+END_TEST
+
 START_TEST(a_saga_comes_out_as_it_was_put_in)
 {
     open_saga();
-    struct live *live = live_new(1000000);
+    struct live *live = live_new(1000000, HOUR_MS);
     steps[0].state = STEP_SUCCEEDED;
     char output[] = "{\"id\":7}";
     steps[0].output = output;
@@ -67,7 +86,7 @@ END_TEST
 START_TEST(the_newest_version_stays)
 {
     open_saga();
-    struct live *live = live_new(1000000);
+    struct live *live = live_new(1000000, HOUR_MS);
     saga.version = 2;
     live_put(live, 0, &saga);
     saga.version = 1;
@@ -93,7 +112,7 @@ START_TEST(the_oldest_are_forgotten_when_there_are_too_many)
 {
     enum { N = 1000 };
     open_saga();
-    struct live *live = live_new(100000);
+    struct live *live = live_new(100000, HOUR_MS);
     struct uuid ids[N];
     struct live_saga *out[N];
     size_t kept = 0;
@@ -117,7 +136,7 @@ END_TEST
 START_TEST(another_server_makes_it_forget)
 {
     open_saga();
-    struct live *live = live_new(1000000);
+    struct live *live = live_new(1000000, HOUR_MS);
     struct live_saga *out;
     live_serve(live, 1);
     live_put(live, 1, &saga);
@@ -144,7 +163,7 @@ START_TEST(another_server_makes_it_forget)
 END_TEST
 
 static const TTest **const tests[] = {
-    &a_saga_comes_out_as_it_was_put_in,
+    &nothing_is_kept_for_long, &a_saga_comes_out_as_it_was_put_in,
     &the_newest_version_stays,
     &the_oldest_are_forgotten_when_there_are_too_many,
     &another_server_makes_it_forget,

@@ -16,6 +16,7 @@
 #define STARTS_MAX 20000
 #define REPORTS_MAX 10000
 #define LIVE_BYTES_MAX (64u * 1024 * 1024)
+#define LIVE_AGE_MAX_MS (10 * 60 * 1000) /* well below ENGINE_RETENTION_MIN_MS */
 #define BEHIND_MAX_MS 300 /* for longer than this replies do not pile up while starts are accepted */
 #define LATE_MS 1000 /* a command that waited longer in the outbox has its timeout counted anew */
 
@@ -92,7 +93,7 @@ struct engine *engine_start(const struct engine_config *config, struct err *err)
     engine->watches_fd = wake_new();
     engine->pulse_fd = wake_new();
     engine->retention_fd = wake_new();
-    engine->live = live_new(LIVE_BYTES_MAX);
+    engine->live = live_new(LIVE_BYTES_MAX, LIVE_AGE_MAX_MS);
     engine->tally = tally_new();
     engine->services = services_new();
     pthread_mutex_init(&engine->watches_lock, NULL);

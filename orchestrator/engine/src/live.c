@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define BUCKETS 8192
@@ -14,6 +15,7 @@ struct entry {
     struct entry *chain;   /* of its bucket */
     struct entry *older, *newer;
     size_t size;
+    int64_t put_ms;
 };
 
 struct live {
@@ -21,13 +23,15 @@ struct live {
     struct entry *buckets[BUCKETS];
     struct entry *oldest, *newest;
     size_t bytes, bytes_max;
+    int64_t age_max_ms;
     int64_t server;
 };
 
-struct live *live_new(size_t bytes_max)
+struct live *live_new(size_t bytes_max, int64_t age_max_ms)
 {
     struct live *live = mem_alloc(sizeof *live);
     live->bytes_max = bytes_max;
+    live->age_max_ms = age_max_ms;
     pthread_mutex_init(&live->lock, NULL);
     return live;
 }
@@ -56,6 +60,14 @@ static void forget_all(struct live *live)
         free(unlink_at(live, find(live, &live->oldest->live.saga.id)));
 }
 
+/* By the clock that goes on while the machine sleeps. */
+static void forget_old(struct live *live)
+{
+    int64_t least_ms = clock_real_ms() - live->age_max_ms;
+    while (live->oldest && live->oldest->put_ms < least_ms)
+        free(unlink_at(live, find(live, &live->oldest->live.saga.id)));
+}
+
 void live_free(struct live *live)
 {
     if (!live)
@@ -68,6 +80,7 @@ void live_free(struct live *live)
 void live_take(struct live *live, int64_t server, const struct uuid *ids, size_t n, struct live_saga **out)
 {
     pthread_mutex_lock(&live->lock);
+    forget_old(live);
     for (size_t i = 0; i < n; i++) {
         struct entry **at = find(live, &ids[i]);
         out[i] = *at && server == live->server ? &unlink_at(live, at)->live : NULL;
@@ -122,6 +135,7 @@ static struct entry *copy_of(const struct saga *saga)
     struct saga_step *steps = (struct saga_step *)(entry + 1);
     char *texts = (char *)(steps + steps_n);
     entry->size = size;
+    entry->put_ms = clock_real_ms();
     entry->live = (struct live_saga){.saga = *saga, .definition_version = saga->definition->version, .steps_n = steps_n};
     entry->live.definition = copy_text(&texts, saga->definition->name);
     struct saga *to = &entry->live.saga;

@@ -1,7 +1,7 @@
 /* The sagas under way that this process wrote last, as they were then, so that the next event needs no look at the
  * database. Whoever wants to change one takes it out, and puts it back after the commit. One that is missing is loaded; one
- * that somebody else has changed meanwhile is refused when it is saved, and loaded then. Nothing depends on what is here:
- * it goes with the process. Any thread. */
+ * that somebody else has changed meanwhile is refused when it is saved, and loaded then: as long as its history is there, so nothing is kept for
+ * as long as retention might take. Nothing depends on what is here: it goes with the process. Any thread. */
 #ifndef ENGINE_LIVE_H
 #define ENGINE_LIVE_H
 
@@ -12,8 +12,8 @@
 
 struct live;
 
-/* Holds about `bytes_max`; beyond it those that were put in first are forgotten. */
-struct live *live_new(size_t bytes_max);
+/* Holds about `bytes_max`; beyond it those that were put in first are forgotten, as is what was put in longer than `age_max_ms` ago. */
+struct live *live_new(size_t bytes_max, int64_t age_max_ms);
 void live_free(struct live *live); /* NULL is fine */
 
 /* A saga as it was put in. Its definition is only named: definitions belong to threads. */

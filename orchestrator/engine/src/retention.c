@@ -19,7 +19,8 @@ static bool purge_all(struct engine *engine, struct pg *pg, size_t *purged, stru
             return false;
         *purged += n;
         atomic_fetch_add(&engine->purged, n);
-        wake_wait(engine->retention_fd, n ? PAUSE_MS : 0);
+        if (n)
+            wake_wait(engine->retention_fd, PAUSE_MS);
     }
     return true;
 }
@@ -36,7 +37,8 @@ void *retention_run(void *argument)
             log_line(LOG_WARN, "engine.retention_waits", LOG_ERR(&err));
         if (purged)
             log_line(LOG_INFO, "engine.retention", LOG_INT("sagas", (int64_t)purged));
-        wake_wait(engine->retention_fd, (int)pause_ms);
+        if (!atomic_load(&engine->stopping)) /* its ring may have been heard between two pieces */
+            wake_wait(engine->retention_fd, (int)pause_ms);
     }
     pg_free(pg);
     return NULL;

@@ -6,14 +6,15 @@
 
 static const struct pg_statement retention_page = {
     "retention_page", "SELECT id, parent_id IS NULL AND coalesce(ended_at < $3, false) FROM saga WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4"};
-/* A saga's clock names the entities that it has touched. */
+/* A saga's clock names the entities that it has touched. Each touch is looked up by its whole key: an entity may have very many. What is written to a
+ * saga in the very moment in which it is deleted, a late reply, may leave rows behind; nobody reads them. */
 static const struct pg_statement retention_purge = {
     "retention_purge",
     "WITH RECURSIVE tree AS (SELECT id, id AS root, ended_at, clock FROM saga WHERE id = ANY($1)"
     "  UNION ALL SELECT saga.id, tree.root, saga.ended_at, saga.clock FROM tree JOIN saga ON saga.parent_id = tree.id),"
     " gone AS MATERIALIZED (SELECT id, clock FROM tree WHERE root IN (SELECT root FROM tree GROUP BY root HAVING bool_and(coalesce(ended_at < $2, false)))),"
-    " touches AS (DELETE FROM entity_touch USING (SELECT gone.id, keys.key FROM gone, json_object_keys(gone.clock) AS keys(key)) AS touched"
-    "  WHERE entity_touch.namespace = $3 AND entity_touch.key = touched.key AND entity_touch.saga_id = touched.id),"
+    " touches AS (DELETE FROM entity_touch WHERE ctid = ANY(ARRAY(SELECT touched.ctid FROM gone, json_object_keys(gone.clock) AS keys(key),"
+    "  LATERAL (SELECT t.ctid FROM entity_touch AS t WHERE t.namespace = $3 AND t.key = keys.key AND t.saga_id = gone.id OFFSET 0) AS touched))),"
     " entries AS (DELETE FROM history WHERE saga_id IN (SELECT id FROM gone)),"
     " steps AS (DELETE FROM step WHERE saga_id IN (SELECT id FROM gone))"
     " DELETE FROM saga WHERE id IN (SELECT id FROM gone)"};

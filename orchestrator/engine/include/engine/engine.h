@@ -24,9 +24,13 @@ struct engine_config {
     int64_t fetch_wait_ms; /* as kafka_consumer_config has it */
     bool with_engine;     /* applies replies and timers; without it only starts and operators' acts are */
     bool with_relay;
-    int64_t retention_ms; /* sagas that ended so long ago are deleted; 0: never */
+    int64_t retention_ms; /* sagas that ended so long ago are deleted; 0: never. See below */
     const char *roles;    /* as people shall read what this process does: "api,engine,relay" */
 };
+
+/* A saga is deleted when no process remembers it as it was before its end, and no message about it is on its way any more: so the retention is
+ * the same in all processes, longer than Kafka keeps messages, and outside of tests no shorter than this. */
+#define ENGINE_RETENTION_MIN_MS (3600 * 1000)
 
 /* Makes the topics and starts the threads. The texts must outlive it. NULL with ERR_FATAL, or ERR_RETRY when Kafka is
  * away. */
