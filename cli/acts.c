@@ -43,9 +43,13 @@ int run_signal(const struct options *o, const char *command, const char *id, con
     buf_printf(&url, "/v1/sagas/%s/signals/%s", id, name);
     add_parameter(&url, "by", who(o));
     add_parameter(&url, "reason", o->reason);
-    char *path = mem_strdup(buf_text(&url));
+    char *path = url.failed ? NULL : mem_strdup(buf_text(&url));
     buf_free(&url);
-    return post(o, path, body);
+    if (path)
+        return post(o, path, body);
+    fprintf(stderr, "sagactl: --by and --reason are too long\n");
+    json_decref(body);
+    return EXIT_NO;
 }
 
 /* The step's version as the API shows it now, where --seen does not say which one was looked at. */

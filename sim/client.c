@@ -122,7 +122,9 @@ static bool is_others(const struct wish *wish, const struct uuid *id)
     const struct image *saga = row ? row_seen(&session, row) : NULL;
     if (!saga)
         sim_fail("a saga that was accepted is not there");
-    if (saga->cells[S_KEY].null || strcmp(saga->cells[S_KEY].text, wish->key) == 0)
+    if (saga->cells[S_KEY].null)
+        sim_fail("a saga has lost its idempotency key");
+    if (strcmp(saga->cells[S_KEY].text, wish->key) == 0)
         return false;
     if (!wish->takes_other || saga->cells[S_ABOUT].null || strcmp(saga->cells[S_ABOUT].text, wish->about) != 0 ||
         strcmp(saga->cells[S_DEFINITION].text, wish->definition) != 0)

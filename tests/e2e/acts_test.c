@@ -413,7 +413,7 @@ START_TEST(a_saga_waits_for_a_signal)
     world_start_all(&world);
     struct answer answer = world_post(&world, "/v1/definitions",
                                       "{\"name\":\"approval\",\"steps\":[{\"name\":\"first\",\"wait\":\"go\",\"timeout\":\"1h\"},"
-                                      "{\"name\":\"pause\",\"delay\":\"200ms\"},{\"name\":\"second\",\"wait\":\"ready\",\"timeout\":\"1h\"},"
+                                      "{\"name\":\"pause\",\"delay\":\"4s\"},{\"name\":\"second\",\"wait\":\"ready\",\"timeout\":\"1h\"},"
                                       "{\"name\":\"reserve\",\"service\":\"inventory\",\"action\":\"reserve\",\"compensation\":\"release\","
                                       "\"input\":{\"sku\":\"${steps.second.output.sku}\",\"qty\":1}}]}");
     ck_assert_int_eq(answer.status, 201);

@@ -227,7 +227,7 @@ bool step_move(struct move *m, int step, enum step_event on, const char *value, 
     return true;
 }
 
-/* False with the step's error set when its condition takes too much. */
+/* False with the step's error set when its condition takes too much. It gives the same as often as it is looked at. */
 static bool find_condition(struct move *m, int step, bool *holds)
 {
     const json_t *when = step_of(m, step)->when;
@@ -245,7 +245,7 @@ void step_send(struct move *m, int step, enum step_event on)
     enum command_kind kind = on == ON_COMPENSATE || on == ON_FENCE ? KIND_COMPENSATION : kind_of(s->state);
     size_t len = 0;
     bool holds;
-    if (on == ON_AGAIN && kind == KIND_ACTION && !find_condition(m, step, &holds)) {
+    if (on == ON_AGAIN && kind == KIND_ACTION && !(find_condition(m, step, &holds) && holds)) {
         stay(m, step);
         return;
     }

@@ -1,5 +1,7 @@
-/* Comparisons tell values apart only by the constants that they are compared with, so few values stand for all: the constants, what lies between two of
- * them, and what lies outside. As many are taken between two as the condition reads values, since those are compared with each other too. */
+/* Of a condition that is an `and`, parts of one or two things that are read are looked at: if one of them cannot hold, neither can the whole.
+ * Comparisons tell values apart only by the constants that they are compared with, so few values stand for all: the constants, what lies between two of
+ * them, and what lies outside; as many as the part reads, since those are compared with each other, too. A text is compared with texts by its
+ * letters and with numbers by its value, and one number has endless spellings: so no part is decided in which a text can meet both. */
 #include "condition.h"
 
 #include <ctype.h>
@@ -8,21 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "core/logic.h"
 
-#define READS_MAX 6
+#define READS_MAX 2
+#define PATHS_MAX 8 /* that are looked at, each alone and each two */
 #define CONSTANTS_MAX 16
 #define LISTED_MAX 4 /* constants, if lists of them are tried */
 #define PATH_MAX_BYTES 256
 
-/* What a condition reads at one path. */
+/* What a part reads at one path. */
 struct read {
     char path[PATH_MAX_BYTES];
     bool compared, searched; /* as a value, as a list */
     json_t *values;          /* that are tried */
 };
 
-struct condition {
+struct part {
     struct read reads[READS_MAX];
     size_t reads_n;
     json_t *constants;
@@ -56,7 +60,7 @@ static const char *operation_of(const json_t *rule, const json_t **arguments)
     return json_object_iter_key(first);
 }
 
-static void add_constant(struct condition *c, const json_t *value)
+static void add_constant(struct part *c, const json_t *value)
 {
     size_t i;
     const json_t *known;
@@ -71,7 +75,7 @@ static void add_constant(struct condition *c, const json_t *value)
         c->decidable = false;
 }
 
-static void add_read(struct condition *c, const json_t *arguments, bool searched)
+static void add_read(struct part *c, const json_t *arguments, bool searched)
 {
     const json_t *path = argument(arguments, 0), *otherwise = argument(arguments, 1);
     size_t i = 0;
@@ -95,10 +99,10 @@ static void add_read(struct condition *c, const json_t *arguments, bool searched
         add_constant(c, otherwise);
 }
 
-static void look_at(struct condition *c, const json_t *rule);
+static void look_at(struct part *c, const json_t *rule);
 
 /* Something in a list: one of the two is written out. */
-static void look_at_search(struct condition *c, const json_t *arguments)
+static void look_at_search(struct part *c, const json_t *arguments)
 {
     const json_t *what = argument(arguments, 0), *where = argument(arguments, 1), *inner = NULL;
     const char *read = operation_of(where, &inner);
@@ -123,7 +127,7 @@ static bool is_among(const char *name, const char *const *names)
 }
 
 /* A part without anything that is read, whatever it does. */
-static void look_at_result(struct condition *c, const json_t *rule)
+static void look_at_result(struct part *c, const json_t *rule)
 {
     struct err err;
     json_t *value = logic_value(rule, &(struct template_names){0}, NULL, NULL, &err);
@@ -134,7 +138,7 @@ static void look_at_result(struct condition *c, const json_t *rule)
     json_decref(value);
 }
 
-static void look_at(struct condition *c, const json_t *rule)
+static void look_at(struct part *c, const json_t *rule)
 {
     static const char *const plain[] = {"==", "===", "!=", "!==", "<", "<=", ">", ">=", "!", "!!", "and", "or", "if", "?:", NULL};
     const json_t *arguments;
@@ -180,12 +184,17 @@ static size_t numbers_of(const json_t *constants, double *out)
     return n;
 }
 
+/* The number, and texts of this value, in the order of their letters. */
 static void add_number(json_t *values, double number)
 {
-    char text[32];
-    json_array_append_new(values, floor(number) == number && fabs(number) < 1e15 ? json_integer((json_int_t)number) : json_real(number));
-    snprintf(text, sizeof text, "%.17g", number);
-    json_array_append_new(values, json_string(text));
+    char text[40];
+    json_t *exact = floor(number) == number && fabs(number) < 1e15 ? json_integer((json_int_t)number) : json_real(number);
+    json_array_append(values, exact);
+    json_array_append_new(values, json_pack("[o]", exact)); /* equal to it, but not strictly */
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "%s%.17g%s", i == 0 ? " " : "", number, i == 2 ? " " : "");
+        json_array_append_new(values, json_string(text));
+    }
 }
 
 static void add_numbers(json_t *values, const json_t *constants, size_t between)
@@ -208,18 +217,21 @@ static void add_numbers(json_t *values, const json_t *constants, size_t between)
 /* Each text and what comes directly behind it. */
 static void add_texts(json_t *values, const json_t *constants, size_t between)
 {
-    static const char behind[] = "\x01\x01\x01\x01\x01\x01"; /* READS_MAX of them */
+    static const char behind[] = "\x01\x01"; /* READS_MAX of them */
     size_t i;
     const json_t *value;
     json_array_append_new(values, json_string(""));
     json_array_append_new(values, json_string("\x01"));
     json_array_foreach(constants, i, value) {
-        for (size_t k = 0; json_is_string(value) && k <= between; k++)
+        if (!json_is_string(value))
+            continue;
+        for (size_t k = 0; k <= between; k++)
             json_array_append_new(values, json_sprintf("%s%.*s", json_string_value(value), (int)k, behind));
+        json_array_append_new(values, json_pack("[O]", value));
     }
 }
 
-static json_t *values_of(const struct condition *c)
+static json_t *values_of(const struct part *c)
 {
     json_t *values = json_pack("[n,b,b,[],[i,i],{s:i,s:i}]", false, true, 1, 2, "a", 1, "b", 2);
     add_numbers(values, c->constants, c->reads_n);
@@ -228,7 +240,7 @@ static json_t *values_of(const struct condition *c)
 }
 
 /* Every list of constants, and none. */
-static json_t *lists_of(const struct condition *c)
+static json_t *lists_of(const struct part *c)
 {
     json_t *lists = json_pack("[n]");
     size_t n = json_array_size(c->constants);
@@ -254,7 +266,7 @@ static bool is_output_of(const char *path, const struct definition *definition, 
     return false;
 }
 
-static void choose_values(struct condition *c, const struct definition *definition, const struct step_set *skipped)
+static void choose_values(struct part *c, const struct definition *definition, const struct step_set *skipped)
 {
     for (size_t i = 0; i < c->reads_n; i++) {
         struct read *read = &c->reads[i];
@@ -272,7 +284,7 @@ static void choose_values(struct condition *c, const struct definition *definiti
 /* ---- trying ---- */
 
 /* What is read becomes a member of the input, as its place in the list says. */
-static void rename_reads(const struct condition *c, json_t *rule)
+static void rename_reads(const struct part *c, json_t *rule)
 {
     char name[32];
     const char *key;
@@ -308,7 +320,7 @@ static bool holds(const json_t *rule, json_t *input)
 }
 
 /* The next combination into `at`; false when all were there. */
-static bool next(const struct condition *c, size_t *at)
+static bool next(const struct part *c, size_t *at)
 {
     for (size_t i = 0; i < c->reads_n; i++) {
         if (++at[i] < json_array_size(c->reads[i].values))
@@ -318,9 +330,21 @@ static bool next(const struct condition *c, size_t *at)
     return false;
 }
 
-static bool any_holds(const struct condition *c, const json_t *when, size_t *tries)
+static size_t nodes_of(const json_t *rule)
 {
-    size_t at[READS_MAX] = {0};
+    size_t n = 1, i;
+    const char *key;
+    json_t *inner;
+    json_array_foreach(rule, i, inner)
+        n += nodes_of(inner);
+    json_object_foreach((json_t *)(uintptr_t)rule, key, inner)
+        n += nodes_of(inner);
+    return n;
+}
+
+static bool any_holds(const struct part *c, const json_t *when, size_t *work)
+{
+    size_t at[READS_MAX] = {0}, nodes = nodes_of(when);
     bool found = false;
     json_t *rule = json_deep_copy(when), *input = json_array();
     rename_reads(c, rule);
@@ -328,24 +352,119 @@ static bool any_holds(const struct condition *c, const json_t *when, size_t *tri
         json_array_clear(input);
         for (size_t i = 0; i < c->reads_n; i++)
             json_array_append(input, json_array_get(c->reads[i].values, at[i]));
-        found = !*tries || holds(rule, input);
-        *tries -= *tries > 0;
+        found = *work < nodes || holds(rule, input);
+        *work -= *work < nodes ? *work : nodes;
     } while (!found && next(c, at));
     json_decref(rule);
     json_decref(input);
     return found;
 }
 
-bool condition_can_hold(const struct definition *definition, const json_t *when, const struct step_set *skipped, size_t *tries)
+/* ---- parts ---- */
+
+/* A text can meet a text, and a number. */
+static bool mixes(const struct part *c)
 {
-    struct condition c = {.constants = json_array(), .decidable = true};
-    if (!logic_is_constant(when))
-        look_at(&c, when);
+    size_t texts = 0, i;
+    const json_t *value;
+    json_array_foreach(c->constants, i, value)
+        texts += json_is_string(value);
+    return texts && (texts < json_array_size(c->constants) || c->reads_n > 1);
+}
+
+static bool part_can_hold(const struct definition *definition, const json_t *rule, const struct step_set *skipped, size_t *work)
+{
+    struct part c = {.constants = json_array(), .decidable = true};
+    if (!logic_is_constant(rule))
+        look_at(&c, rule);
+    c.decidable = c.decidable && !mixes(&c);
     if (c.decidable)
         choose_values(&c, definition, skipped);
-    bool can = !c.decidable || any_holds(&c, when, tries);
+    bool can = !c.decidable || any_holds(&c, rule, work);
     for (size_t i = 0; i < c.reads_n; i++)
         json_decref(c.reads[i].values);
     json_decref(c.constants);
+    return can;
+}
+
+/* The paths that are read, and for each argument of an `and` which of them, a bit each; 0 for one that is not to be looked at. */
+struct conjunction {
+    const json_t *arguments;
+    char paths[PATHS_MAX][PATH_MAX_BYTES];
+    size_t paths_n;
+    unsigned *reads;
+};
+
+static unsigned bit_of(struct conjunction *conjunction, const char *path)
+{
+    size_t i = 0;
+    while (i < conjunction->paths_n && strcmp(conjunction->paths[i], path) != 0)
+        i++;
+    if (i == PATHS_MAX)
+        return 0;
+    if (i == conjunction->paths_n)
+        snprintf(conjunction->paths[conjunction->paths_n++], PATH_MAX_BYTES, "%s", path);
+    return 1u << i;
+}
+
+static unsigned reads_of(struct conjunction *conjunction, const json_t *argument_rule)
+{
+    struct part c = {.constants = json_array(), .decidable = true};
+    unsigned reads = 0;
+    look_at(&c, argument_rule);
+    for (size_t i = 0; i < c.reads_n && c.decidable; i++) {
+        unsigned bit = bit_of(conjunction, c.reads[i].path);
+        c.decidable = bit != 0;
+        reads |= bit;
+    }
+    json_decref(c.constants);
+    return c.decidable ? reads : 0;
+}
+
+/* Those that read some of these paths and no other; NULL when none reads all of them: then it is no part of its own. */
+static json_t *part_of(const struct conjunction *conjunction, unsigned paths)
+{
+    json_t *part = json_array();
+    bool joined = false;
+    for (size_t i = 0; i < arguments_n(conjunction->arguments); i++) {
+        unsigned reads = conjunction->reads[i];
+        if (!reads || (reads & ~paths))
+            continue;
+        json_array_append(part, (json_t *)(uintptr_t)argument(conjunction->arguments, i));
+        joined = joined || reads == paths;
+    }
+    if (joined)
+        return json_pack("{s:o}", "and", part);
+    json_decref(part);
+    return NULL;
+}
+
+static bool all_can_hold(struct conjunction *conjunction, const struct definition *definition, const struct step_set *skipped, size_t *work)
+{
+    bool can = true;
+    for (size_t i = 0; i < arguments_n(conjunction->arguments); i++) {
+        const json_t *one = argument(conjunction->arguments, i);
+        conjunction->reads[i] = reads_of(conjunction, one);
+        can = can && (!logic_is_constant(one) || part_can_hold(definition, one, skipped, work));
+    }
+    for (size_t i = 0; i < conjunction->paths_n; i++) {
+        for (size_t k = 0; k <= i && can; k++) {
+            json_t *part = part_of(conjunction, 1u << i | 1u << k);
+            can = !part || part_can_hold(definition, part, skipped, work);
+            json_decref(part);
+        }
+    }
+    return can;
+}
+
+bool condition_can_hold(const struct definition *definition, const json_t *when, const struct step_set *skipped, size_t *work)
+{
+    struct conjunction conjunction = {0};
+    const char *name = operation_of(when, &conjunction.arguments);
+    if (!name || strcmp(name, "and") != 0 || logic_is_constant(when))
+        return part_can_hold(definition, when, skipped, work);
+    conjunction.reads = mem_array(arguments_n(conjunction.arguments) + 1, sizeof *conjunction.reads);
+    bool can = all_can_hold(&conjunction, definition, skipped, work);
+    free(conjunction.reads);
     return can;
 }

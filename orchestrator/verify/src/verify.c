@@ -11,11 +11,11 @@
 static struct step_set find_never_true(const struct definition *definition)
 {
     struct step_set never = {0};
-    size_t tries = CONDITION_TRIES;
+    size_t work = CONDITION_WORK;
     for (size_t i = 0; i < definition->steps_n; i++) {
         int step = definition->order[i];
         const json_t *when = definition->steps[step].when;
-        if (when && !condition_can_hold(definition, when, &never, &tries))
+        if (when && !condition_can_hold(definition, when, &never, &work))
             step_set_add(&never, (size_t)step);
     }
     return never;
@@ -108,12 +108,17 @@ static void follow_failure(const struct definition *definition, int failing, enu
         (void)!position_move(&p, &h, &arena, out);
         arena_reset(&arena);
     }
-    bool is_heard = definition->steps[failing].kind != STEP_CALLS || definition->steps[failing].child; /* sooner or later */
-    out->cannot_fail = p.saga.state == SAGA_COMPLETED || (ending == IS_SILENT && is_heard);
+    out->cannot_fail = p.saga.state == SAGA_COMPLETED;
     out->stalls = p.saga.state == SAGA_STALLED;
     out->left = p.may;
     find_stages(definition, out);
     arena_free(&arena);
+}
+
+/* No participant carries it out; or a saga does, which is asked without end how it is. */
+static bool is_always_heard(const struct step_definition *step)
+{
+    return step->kind != STEP_CALLS || (step->child && !step->retry.max_attempts);
 }
 
 bool verify(const struct definition *definition, const struct verify_bounds *bounds, struct verification *out)
@@ -127,6 +132,8 @@ bool verify(const struct definition *definition, const struct verify_bounds *bou
     for (size_t i = 0; i < simple->steps_n && !out->violation; i++) { /* a broken core may go round in circles */
         follow_failure(simple, (int)i, FAILS, &out->failed[i]);
         follow_failure(simple, (int)i, IS_SILENT, &out->unknown[i]);
+        if (is_always_heard(&definition->steps[i]))
+            out->unknown[i].cannot_fail = true;
     }
     definition_free(simple);
     return true;

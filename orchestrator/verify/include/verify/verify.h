@@ -20,10 +20,10 @@ struct verify_bounds {
 /* What follows when a step does not succeed and all others do. */
 struct verify_failure {
     int step;
-    bool cannot_fail; /* so: it only lets time pass, it is never begun, or (unknown) no participant carries it out */
+    bool cannot_fail; /* so: it only lets time pass, it is never begun, or (unknown) it is heard of sooner or later */
     bool stalls;      /* it needs an operator: it is the pivot, or behind it */
     int undone[DEFINITION_STEPS_MAX]; /* steps whose compensation runs, in this order, */
-    int stages[DEFINITION_STEPS_MAX]; /* and, for each of these: those of one stage, from 0 on, are undone beside each other */
+    int stages[DEFINITION_STEPS_MAX]; /* and, for each of these: 0, or one more than the latest of those that followed it and are undone */
     size_t undone_n;
     struct step_set left; /* steps that were done and that nothing undoes */
 };
