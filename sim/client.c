@@ -208,22 +208,23 @@ static void attend(struct wish *wish)
         begin(wish);
 }
 
-static bool signals_left(void)
+static bool is_done(const struct wish *wish)
 {
-    for (size_t i = 0; i < wishes_n; i++) {
-        if (wishes[i].signals)
-            return true;
-    }
-    return false;
+    return wish->accepted && !wish->wants_cancel && !wish->signals && !wish->asked;
 }
 
+/* They begin one after the other, and most end so. */
 static void *client(void *argument)
 {
     (void)argument;
-    while (open_n || signals_left()) {
+    for (size_t first = 0, begun = 0; first < wishes_n;) {
         sim_sleep(LOOK_US);
-        for (size_t i = 0; i < wishes_n; i++)
+        while (begun < wishes_n && wishes[begun].due_us <= sim_now_us())
+            begun++;
+        for (size_t i = first; i < begun; i++)
             attend(&wishes[i]);
+        while (first < begun && is_done(&wishes[first]))
+            first++;
     }
     return NULL;
 }

@@ -60,7 +60,7 @@ struct cell cell_id(const struct uuid *id)
 
 struct cell cell_text(const char *text)
 {
-    /* stored copies are made by copy_cell */
+    /* what is stored is copied by new_image */
     return (struct cell){.null = !text, .text = text ? (char *)(uintptr_t)text : NULL, .len = text ? strlen(text) : 0};
 }
 
@@ -83,32 +83,28 @@ bool cell_equal(const struct cell *a, const struct cell *b)
                                               (!a->len || memcmp(a->text, b->text, a->len) == 0)));
 }
 
-static struct cell copy_cell(const struct cell *cell)
-{
-    struct cell copy = *cell;
-    if (copy.text)
-        copy.text = mem_strndup(cell->text, cell->len);
-    return copy;
-}
-
+/* With its texts behind it. */
 static struct image *new_image(const struct table *table, const struct cell *cells)
 {
-    struct image *image = mem_array(table->cells_n, sizeof image->cells[0]);
+    size_t texts = 0, head = table->cells_n * sizeof cells[0];
     for (size_t i = 0; i < table->cells_n; i++)
-        image->cells[i] = copy_cell(&cells[i]);
+        texts += cells[i].text ? cells[i].len + 1 : 0;
+    struct image *image = mem_grow(NULL, head + texts, 1);
+    char *at = (char *)image + head;
+    memcpy(image->cells, cells, head);
+    for (size_t i = 0; i < table->cells_n; i++) {
+        if (!cells[i].text)
+            continue;
+        image->cells[i].text = memcpy(at, cells[i].text, cells[i].len);
+        at[cells[i].len] = '\0';
+        at += cells[i].len + 1;
+    }
     return image;
 }
 
 void image_copy(struct image *to, const struct row *row, const struct image *from)
 {
     memcpy(to->cells, from->cells, row->table->cells_n * sizeof to->cells[0]);
-}
-
-static void free_image(const struct row *row, struct image *image)
-{
-    for (size_t i = 0; image && i < row->table->cells_n; i++)
-        free(image->cells[i].text);
-    free(image);
 }
 
 static uint32_t hash_of(const struct cell *cell)
@@ -288,7 +284,7 @@ static void undo_to(struct tx *tx, size_t mark)
     while (tx->undo_n > mark) {
         struct undo *undo = &tx->undo[--tx->undo_n];
         if (undo->row->pending != undo->pending)
-            free_image(undo->row, undo->row->pending);
+            free(undo->row->pending);
         undo->row->pending = undo->pending;
         undo->row->owner = undo->owner;
         put_in_order(undo->row, undo->pending);
@@ -325,10 +321,10 @@ void tx_commit(struct session *session)
     for (size_t i = 0; i < tx->undo_n; i++) {
         struct row *row = tx->undo[i].row;
         if (tx->undo[i].owner)
-            free_image(row, tx->undo[i].pending); /* replaced within the transaction */
+            free(tx->undo[i].pending); /* replaced within the transaction */
         if (row->owner != tx)
             continue;
-        free_image(row, row->committed);
+        free(row->committed);
         row->committed = row->pending;
         row->pending = NULL;
         row->owner = NULL;

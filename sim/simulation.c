@@ -122,7 +122,7 @@ void sim_trace(const char *format, ...)
     char line[1024];
     va_list args;
     const struct process *process = sim_process();
-    int head = snprintf(line, sizeof line, "%10.6f %-16s ", (double)sim.now_us / 1e6, process ? process->name : "-");
+    int head = snprintf(line, sizeof line, "%3lld.%06lld %-16s ", (long long)sim.now_us / 1000000, (long long)sim.now_us % 1000000, process ? process->name : "-");
     va_start(args, format);
     vsnprintf(line + head, sizeof line - (size_t)head, format, args);
     va_end(args);
