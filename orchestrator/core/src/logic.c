@@ -29,15 +29,25 @@ const json_t *rule_data(const struct scope *scope, const char *text)
 
 /* ---- rules ---- */
 
-/* An object with one member is an operation; anything else is a value. */
-static bool is_operation(const json_t *rule, const char **name, const json_t **arguments)
+const char *logic_operation(const json_t *rule, const json_t **arguments)
 {
     if (json_object_size(rule) != 1)
-        return false;
+        return NULL;
     void *first = json_object_iter((json_t *)(uintptr_t)rule);
-    *name = json_object_iter_key(first);
     *arguments = json_object_iter_value(first);
-    return true;
+    return json_object_iter_key(first);
+}
+
+size_t logic_arguments(const json_t *arguments)
+{
+    return json_is_array(arguments) ? json_array_size(arguments) : 1;
+}
+
+const json_t *logic_argument(const json_t *arguments, size_t i)
+{
+    if (!json_is_array(arguments))
+        return i ? NULL : arguments;
+    return json_array_get(arguments, i);
 }
 
 bool rule_pay(const struct scope *scope, size_t steps)
@@ -57,7 +67,7 @@ json_t *rule_value(const json_t *rule, const struct scope *scope)
         return json_null();
     if (json_is_array(rule))
         return operation_values(rule, scope);
-    if (!is_operation(rule, &name, &arguments))
+    if (!(name = logic_operation(rule, &arguments)))
         return json_incref((json_t *)(uintptr_t)rule);
     const struct operation *operation = operation_find(name);
     return operation ? operation->run(arguments, scope) : json_null();
@@ -123,11 +133,11 @@ static void check_paths(const struct checker *c, const char *name, const json_t 
 {
     bool missing = strcmp(name, "missing") == 0;
     if (strcmp(name, "var") == 0)
-        check_path(c, operation_argument(arguments, 0), pointer);
+        check_path(c, logic_argument(arguments, 0), pointer);
     if (strcmp(name, "missing_some") == 0)
-        check_path_list(c, operation_argument(arguments, 1), pointer);
-    for (size_t i = 0; missing && i < operation_arguments(arguments); i++)
-        check_path_list(c, operation_argument(arguments, i), pointer);
+        check_path_list(c, logic_argument(arguments, 1), pointer);
+    for (size_t i = 0; missing && i < logic_arguments(arguments); i++)
+        check_path_list(c, logic_argument(arguments, i), pointer);
 }
 
 /* An object of several members is a value: what it holds is not looked at. */
@@ -146,9 +156,9 @@ static void check_arguments(const struct checker *c, const json_t *arguments, bo
 {
     char at[POINTER_MAX];
     struct checker inner = *c;
-    for (size_t i = 0; i < operation_arguments(arguments); i++) {
+    for (size_t i = 0; i < logic_arguments(arguments); i++) {
         inner.in_element = c->in_element || (by_element && i == 1);
-        check(&inner, operation_argument(arguments, i), json_is_array(arguments) ? pointer_index(pointer, i, at) : pointer);
+        check(&inner, logic_argument(arguments, i), json_is_array(arguments) ? pointer_index(pointer, i, at) : pointer);
     }
 }
 
@@ -161,7 +171,7 @@ static void check(const struct checker *c, const json_t *rule, const char *point
         check_arguments(c, rule, false, pointer);
         return;
     }
-    if (!is_operation(rule, &name, &arguments)) {
+    if (!(name = logic_operation(rule, &arguments))) {
         check_value(c, (json_t *)(uintptr_t)rule, pointer);
         return;
     }
@@ -184,16 +194,15 @@ bool logic_check(const json_t *rule, const struct template_names *names, const c
 
 bool logic_is_constant(const json_t *rule)
 {
-    const char *name;
     const json_t *arguments;
-    bool operation_of = is_operation(rule, &name, &arguments);
-    if (operation_of && (strcmp(name, "var") == 0 || strncmp(name, "missing", 7) == 0))
+    const char *name = logic_operation(rule, &arguments);
+    if (name && (strcmp(name, "var") == 0 || strncmp(name, "missing", 7) == 0))
         return false;
-    if (!operation_of && !json_is_array(rule))
+    if (!name && !json_is_array(rule))
         return true;
-    const json_t *list = operation_of ? arguments : rule;
-    for (size_t i = 0; i < operation_arguments(list); i++) {
-        if (!logic_is_constant(operation_argument(list, i)))
+    const json_t *list = name ? arguments : rule;
+    for (size_t i = 0; i < logic_arguments(list); i++) {
+        if (!logic_is_constant(logic_argument(list, i)))
             return false;
     }
     return true;

@@ -32,9 +32,6 @@ struct operation {
 };
 /* NULL: there is none of that name. */
 const struct operation *operation_find(const char *name);
-/* An argument as it was written: `{"!": x}` is short for `{"!": [x]}`. NULL: there are fewer. */
-const json_t *operation_argument(const json_t *arguments, size_t i);
-size_t operation_arguments(const json_t *arguments);
 /* An array of what the arguments give. */
 json_t *operation_values(const json_t *arguments, const struct scope *scope);
 /* Whether JsonLogic takes the value for true. */

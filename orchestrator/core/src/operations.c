@@ -116,29 +116,17 @@ static int compare(const json_t *a, const json_t *b)
 
 /* ---- arguments ---- */
 
-size_t operation_arguments(const json_t *arguments)
-{
-    return json_is_array(arguments) ? json_array_size(arguments) : 1;
-}
-
-const json_t *operation_argument(const json_t *arguments, size_t i)
-{
-    if (!json_is_array(arguments))
-        return i ? NULL : arguments;
-    return json_array_get(arguments, i);
-}
-
 /* The argument's value; null where there is none. */
 static json_t *argument(const json_t *arguments, size_t i, const struct scope *scope)
 {
-    const json_t *rule = operation_argument(arguments, i);
+    const json_t *rule = logic_argument(arguments, i);
     return rule ? rule_value(rule, scope) : json_null();
 }
 
 json_t *operation_values(const json_t *arguments, const struct scope *scope)
 {
     json_t *values = json_array();
-    for (size_t i = 0; i < operation_arguments(arguments); i++)
+    for (size_t i = 0; i < logic_arguments(arguments); i++)
         json_array_append_new(values, argument(arguments, i, scope));
     return values;
 }
@@ -198,7 +186,7 @@ static json_t *op_missing_some(const json_t *arguments, const struct scope *scop
 
 static json_t *op_if(const json_t *arguments, const struct scope *scope)
 {
-    size_t n = operation_arguments(arguments), i = 0;
+    size_t n = logic_arguments(arguments), i = 0;
     for (; i + 1 < n; i += 2) {
         json_t *condition = argument(arguments, i, scope);
         bool holds = value_is_true(condition);
@@ -213,7 +201,7 @@ static json_t *op_if(const json_t *arguments, const struct scope *scope)
 static json_t *first_that_is(const json_t *arguments, const struct scope *scope, bool truth)
 {
     json_t *value = json_null();
-    for (size_t i = 0; i < operation_arguments(arguments); i++) {
+    for (size_t i = 0; i < logic_arguments(arguments); i++) {
         json_decref(value);
         value = argument(arguments, i, scope);
         if (value_is_true(value) == truth)
@@ -377,7 +365,7 @@ static json_t *op_subtract(const json_t *arguments, const struct scope *scope)
 {
     double a, b;
     two_numbers(arguments, scope, &a, &b);
-    return number(operation_arguments(arguments) == 1 ? -a : a - b);
+    return number(logic_arguments(arguments) == 1 ? -a : a - b);
 }
 
 static json_t *op_divide(const json_t *arguments, const struct scope *scope)

@@ -4,7 +4,6 @@
  * letters and with numbers by its value, and one number has endless spellings: so no part is decided in which a text can meet both. */
 #include "condition.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,26 +39,6 @@ static bool is_scalar(const json_t *value)
     return value && !json_is_object(value) && !json_is_array(value);
 }
 
-static const json_t *argument(const json_t *arguments, size_t i)
-{
-    return json_is_array(arguments) ? json_array_get(arguments, i) : i == 0 ? arguments : NULL;
-}
-
-static size_t arguments_n(const json_t *arguments)
-{
-    return json_is_array(arguments) ? json_array_size(arguments) : 1;
-}
-
-/* The operation's name, or NULL. */
-static const char *operation_of(const json_t *rule, const json_t **arguments)
-{
-    void *first = json_object_size(rule) == 1 ? json_object_iter((json_t *)(uintptr_t)rule) : NULL;
-    if (!first)
-        return NULL;
-    *arguments = json_object_iter_value(first);
-    return json_object_iter_key(first);
-}
-
 static void add_constant(struct part *c, const json_t *value)
 {
     size_t i;
@@ -69,17 +48,15 @@ static void add_constant(struct part *c, const json_t *value)
             return;
     }
     json_array_append(c->constants, (json_t *)(uintptr_t)value);
-    const char *text = json_string_value(value);
-    bool may_be_number_by_trimming = text && *text && (isspace((unsigned char)*text) || isspace((unsigned char)text[strlen(text) - 1]));
-    if (json_array_size(c->constants) > CONSTANTS_MAX || may_be_number_by_trimming)
+    if (json_array_size(c->constants) > CONSTANTS_MAX)
         c->decidable = false;
 }
 
 static void add_read(struct part *c, const json_t *arguments, bool searched)
 {
-    const json_t *path = argument(arguments, 0), *otherwise = argument(arguments, 1);
+    const json_t *path = logic_argument(arguments, 0), *otherwise = logic_argument(arguments, 1);
     size_t i = 0;
-    if (!json_is_string(path) || json_string_length(path) >= PATH_MAX_BYTES || (otherwise && !is_scalar(otherwise)) || arguments_n(arguments) > 2) {
+    if (!json_is_string(path) || json_string_length(path) >= PATH_MAX_BYTES || (otherwise && !is_scalar(otherwise)) || logic_arguments(arguments) > 2) {
         c->decidable = false;
         return;
     }
@@ -104,11 +81,11 @@ static void look_at(struct part *c, const json_t *rule);
 /* Something in a list: one of the two is written out. */
 static void look_at_search(struct part *c, const json_t *arguments)
 {
-    const json_t *what = argument(arguments, 0), *where = argument(arguments, 1), *inner = NULL;
-    const char *read = operation_of(where, &inner);
+    const json_t *what = logic_argument(arguments, 0), *where = logic_argument(arguments, 1), *inner = NULL;
+    const char *read = logic_operation(where, &inner);
     size_t i;
     const json_t *element;
-    if (arguments_n(arguments) != 2 || !what || !where || (!json_is_array(where) && (!is_scalar(what) || !read || strcmp(read, "var") != 0))) {
+    if (logic_arguments(arguments) != 2 || !what || !where || (!json_is_array(where) && (!is_scalar(what) || !read || strcmp(read, "var") != 0))) {
         c->decidable = false;
         return;
     }
@@ -142,7 +119,7 @@ static void look_at(struct part *c, const json_t *rule)
 {
     static const char *const plain[] = {"==", "===", "!=", "!==", "<", "<=", ">", ">=", "!", "!!", "and", "or", "if", "?:", NULL};
     const json_t *arguments;
-    const char *name = operation_of(rule, &arguments);
+    const char *name = logic_operation(rule, &arguments);
     if (logic_is_constant(rule)) {
         look_at_result(c, rule);
     } else if (name && strcmp(name, "var") == 0) {
@@ -150,8 +127,8 @@ static void look_at(struct part *c, const json_t *rule)
     } else if (name && strcmp(name, "in") == 0) {
         look_at_search(c, arguments);
     } else if (name && is_among(name, plain)) {
-        for (size_t i = 0; i < arguments_n(arguments); i++)
-            look_at(c, argument(arguments, i));
+        for (size_t i = 0; i < logic_arguments(arguments); i++)
+            look_at(c, logic_argument(arguments, i));
     } else {
         c->decidable = false;
     }
@@ -177,7 +154,7 @@ static size_t numbers_of(const json_t *constants, double *out)
         const char *text = json_string_value(value);
         if (json_is_number(value))
             out[n++] = json_number_value(value);
-        else if (text && *text && (out[n] = strtod(text, &end), !*end && isfinite(out[n])))
+        else if (text && *text && (out[n] = strtod(text, &end), !end[strspn(end, " \t\r\n")] && isfinite(out[n])))
             n++;
     }
     qsort(out, n, sizeof *out, by_size);
@@ -293,12 +270,12 @@ static void rename_reads(const struct part *c, json_t *rule)
     json_array_foreach(rule, i, part)
         rename_reads(c, part);
     for (i = 0; arguments && i < c->reads_n; i++) {
-        if (strcmp(c->reads[i].path, json_string_value(argument(arguments, 0))) != 0)
+        if (strcmp(c->reads[i].path, json_string_value(logic_argument(arguments, 0))) != 0)
             continue;
         snprintf(name, sizeof name, "input.%zu", i);
         json_t *renamed = json_pack("[s]", name);
-        if (argument(arguments, 1))
-            json_array_append(renamed, (json_t *)(uintptr_t)argument(arguments, 1));
+        if (logic_argument(arguments, 1))
+            json_array_append(renamed, (json_t *)(uintptr_t)logic_argument(arguments, 1));
         json_object_set_new(rule, "var", renamed);
         return;
     }
@@ -426,11 +403,11 @@ static json_t *part_of(const struct conjunction *conjunction, unsigned paths)
 {
     json_t *part = json_array();
     bool joined = false;
-    for (size_t i = 0; i < arguments_n(conjunction->arguments); i++) {
+    for (size_t i = 0; i < logic_arguments(conjunction->arguments); i++) {
         unsigned reads = conjunction->reads[i];
         if (!reads || (reads & ~paths))
             continue;
-        json_array_append(part, (json_t *)(uintptr_t)argument(conjunction->arguments, i));
+        json_array_append(part, (json_t *)(uintptr_t)logic_argument(conjunction->arguments, i));
         joined = joined || reads == paths;
     }
     if (joined)
@@ -442,8 +419,8 @@ static json_t *part_of(const struct conjunction *conjunction, unsigned paths)
 static bool all_can_hold(struct conjunction *conjunction, const struct definition *definition, const struct step_set *skipped, size_t *work)
 {
     bool can = true;
-    for (size_t i = 0; i < arguments_n(conjunction->arguments); i++) {
-        const json_t *one = argument(conjunction->arguments, i);
+    for (size_t i = 0; i < logic_arguments(conjunction->arguments); i++) {
+        const json_t *one = logic_argument(conjunction->arguments, i);
         conjunction->reads[i] = reads_of(conjunction, one);
         can = can && (!logic_is_constant(one) || part_can_hold(definition, one, skipped, work));
     }
@@ -460,10 +437,10 @@ static bool all_can_hold(struct conjunction *conjunction, const struct definitio
 bool condition_can_hold(const struct definition *definition, const json_t *when, const struct step_set *skipped, size_t *work)
 {
     struct conjunction conjunction = {0};
-    const char *name = operation_of(when, &conjunction.arguments);
+    const char *name = logic_operation(when, &conjunction.arguments);
     if (!name || strcmp(name, "and") != 0 || logic_is_constant(when))
         return part_can_hold(definition, when, skipped, work);
-    conjunction.reads = mem_array(arguments_n(conjunction.arguments) + 1, sizeof *conjunction.reads);
+    conjunction.reads = mem_array(logic_arguments(conjunction.arguments) + 1, sizeof *conjunction.reads);
     bool can = all_can_hold(&conjunction, definition, skipped, work);
     free(conjunction.reads);
     return can;

@@ -7,6 +7,13 @@
 
 #include "core/template.h"
 
+/* The operation that a rule names, with its arguments, both borrowed; NULL: it is a value. An object with one member is an operation, as is any that is
+ * not known. */
+const char *logic_operation(const json_t *rule, const json_t **arguments);
+/* An argument as it was written, borrowed: `{"!": x}` is short for `{"!": [x]}`. NULL: there are fewer. */
+const json_t *logic_argument(const json_t *arguments, size_t i);
+size_t logic_arguments(const json_t *arguments);
+
 /* Adds a problem for each unknown operation, and for each `var` of the saga's data that is neither `input...` nor
  * `steps.NAME.output...` of a step among `names`. False when there was any. */
 bool logic_check(const json_t *rule, const struct template_names *names, const char *pointer, struct problems *problems);
