@@ -40,7 +40,7 @@ static void check_problem(struct answer answer, const char *what, int status, co
 static int64_t sagas_n(void)
 {
     static const struct pg_statement count = {"count_sagas", "SELECT count(*) FROM saga"};
-    return world_number(world.pg, &count);
+    return query_number(world.pg, &count);
 }
 
 static char *start_body(const char *definition, const char *input)

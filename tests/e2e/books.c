@@ -33,9 +33,9 @@ static const struct pg_statement money_sum = {
 
 static int64_t count_waiting(struct world *world)
 {
-    int64_t n = world_number(world->pg, &under_way) + world_number(world->pg, &waiting);
+    int64_t n = query_number(world->pg, &under_way) + query_number(world->pg, &waiting);
     for (int i = 0; i < SERVICES_N; i++)
-        n += world_number(world->services[i], &waiting);
+        n += query_number(world->services[i], &waiting);
     return n;
 }
 
@@ -111,8 +111,8 @@ static void check_reverse(const struct uuid *id, struct pg_rows *const *rows)
 
 static void check_sums(struct world *world)
 {
-    ck_assert_int_eq(world_number(world->services[INVENTORY], &stock_sum), 2000000);
-    ck_assert_int_eq(world_number(world->services[PAYMENT], &money_sum), 3000000000100);
+    ck_assert_int_eq(query_number(world->services[INVENTORY], &stock_sum), 2000000);
+    ck_assert_int_eq(query_number(world->services[PAYMENT], &money_sum), 3000000000100);
 }
 
 void books_check(struct world *world)

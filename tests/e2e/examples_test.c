@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "file.h"
 #include "participant.h"
 #include "suite.h"
 #include "verify/verify.h"
@@ -75,17 +76,6 @@ struct example {
     char *input;
     struct verification foreseen;
 };
-
-static char *read_file(const char *name)
-{
-    char *path = mem_printf(SAGA_SOURCE "/%s", name), *text = mem_alloc(1 << 20);
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s", path);
-    text[fread(text, 1, (1 << 20) - 1, file)] = '\0';
-    fclose(file);
-    free(path);
-    return text;
-}
 
 /* Nobody waits two weeks for a test; and a slow machine is no silent service. */
 static void change_times(json_t *source)
@@ -242,12 +232,13 @@ static void check_example(const char *json, size_t len, const char *after)
 
 static void check_file(const char *name, const char *document)
 {
-    char *json = read_file(name), *words = mem_printf("    sagactl apply %s", name);
+    char *path = mem_printf(SAGA_SOURCE "/%s", name), *json = file_read(path), *words = mem_printf("    sagactl apply %s", name);
     const char *after = strstr(document, words);
     ck_assert_msg(after != NULL, "the document does not apply %s", name);
     check_example(json, strlen(json), after);
     free(words);
     free(json);
+    free(path);
 }
 
 static size_t count_files(void)
@@ -272,7 +263,7 @@ START_TEST(every_file_of_examples_runs_as_the_document_says)
 {
     static const char *const files[] = {"order", "trip", "transfer", "subscription", "cancellation", "parcel", "fulfilment"};
     struct participant *participant = open_all();
-    char *document = read_file("docs/definitions.md");
+    char *document = file_read(SAGA_SOURCE "/docs/definitions.md");
     ck_assert_uint_eq(count_files(), sizeof files / sizeof files[0]); /* in this order, since one runs another */
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *name = mem_printf("examples/%s.json", files[i]);
@@ -289,7 +280,7 @@ START_TEST(every_example_of_the_document_runs_as_it_says)
 {
     static const char fence[] = "```json\n";
     struct participant *participant = open_all();
-    char *document = read_file("docs/definitions.md");
+    char *document = file_read(SAGA_SOURCE "/docs/definitions.md");
     int n = 0;
     check_file("examples/parcel.json", document); /* a step of one of them */
     for (const char *at = document; (at = strstr(at, fence)); n++) {

@@ -67,7 +67,7 @@ static void start_saga(int i)
 
 static int64_t in_state(const struct pg_statement *statement)
 {
-    return world_number(world.pg, statement);
+    return query_number(world.pg, statement);
 }
 
 START_TEST(killed_at_any_moment_nothing_is_lost_and_nothing_happens_twice)

@@ -70,7 +70,7 @@ static void check_all_ended(void)
 {
     static const struct pg_statement all = {"all", "SELECT count(*) FROM saga"};
     books_await_rest(&world, 120);
-    ck_assert_int_eq(world_number(world.pg, &all), started);
+    ck_assert_int_eq(query_number(world.pg, &all), started);
     books_check(&world);
 }
 

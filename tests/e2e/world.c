@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "file.h"
 #include "process.h"
 #include "servers.h"
 
@@ -153,20 +154,9 @@ void world_await_ready(struct world *world, int within_s)
     ck_assert_int_eq(status, 200);
 }
 
-static char *read_text(const char *path, size_t *len)
-{
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "cannot read %s", path);
-    char *text = mem_alloc(1 << 20);
-    *len = fread(text, 1, 1 << 20, file);
-    fclose(file);
-    return text;
-}
-
 void world_apply_example(struct world *world)
 {
-    size_t len;
-    char *definition = read_text(SAGA_EXAMPLES "/order.json", &len);
+    char *definition = file_read(SAGA_EXAMPLES "/order.json");
     struct answer answer = world_post(world, "/v1/definitions", definition);
     ck_assert(answer.status == 201 || answer.status == 200);
     answer_free(&answer);
@@ -304,14 +294,4 @@ const char *text(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
     return value ? value : "";
-}
-
-int64_t world_number(struct pg *pg, const struct pg_statement *statement)
-{
-    struct pg_rows *rows = NULL;
-    struct err err;
-    ck_assert_msg(pg_call(pg, statement, NULL, &rows, &err), "%s: %s", statement->name, err.text);
-    int64_t number = pg_get_int(rows, 0, 0);
-    pg_rows_free(rows);
-    return number;
 }

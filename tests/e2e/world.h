@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "pg/pg.h"
+#include "query.h"
 
 enum world_service { INVENTORY, PAYMENT, SHIPPING, SERVICES_N };
 
@@ -57,7 +58,5 @@ char *world_await_child(struct world *world, const char *path);
 /* The member's text; "" when it is none. */
 const char *text(const json_t *object, const char *name);
 
-/* The number in the first column of the first row, from a service's schema. */
-int64_t world_number(struct pg *pg, const struct pg_statement *statement);
 
 #endif

@@ -11,6 +11,7 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "relay/relay.h"
+#include "query.h"
 #include "servers.h"
 #include "suite.h"
 
@@ -64,19 +65,10 @@ static void insert_rows(int first, int n, size_t padding)
     free(value);
 }
 
-static int count_rows(const struct pg_statement *count)
-{
-    struct pg_rows *rows = NULL;
-    OK(pg_call(pg, count, NULL, &rows, &err));
-    int n = (int)pg_get_int(rows, 0, 0);
-    pg_rows_free(rows);
-    return n;
-}
-
 static int rows_left(void)
 {
     static const struct pg_statement count = {"count", "SELECT count(*) FROM outbox"};
-    return count_rows(&count);
+    return (int)query_number(pg, &count);
 }
 
 static void await_empty(void)
@@ -326,7 +318,7 @@ START_TEST(a_topic_that_is_not_there_costs_the_others_nothing)
     ck_assert(stats.healthy);
     int64_t before = clock_mono_ms();
     relay_free(relay);
-    ck_assert_int_eq(count_rows(&never_sent), LEFT - 1);
+    ck_assert_int_eq(query_number(pg, &never_sent), LEFT - 1);
     ck_assert_int_lt(clock_mono_ms() - before, 9000);
     close_world();
 }

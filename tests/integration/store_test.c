@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "presence/presence.h"
+#include "query.h"
 #include "servers.h"
 #include "store/store.h"
 #include "suite.h"
@@ -217,12 +218,8 @@ static int64_t count_scans(void)
         "scans", "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE schemaname = current_schema()"
                  " AND relname IN ('saga', 'step', 'history', 'outbox')"};
     static const struct pg_statement flush = {"flush", "SELECT pg_stat_force_next_flush()"};
-    struct pg_rows *rows = NULL;
     OK(pg_call(pg, &flush, NULL, NULL, &err));
-    OK(pg_call(pg, &scans, NULL, &rows, &err));
-    int64_t count = pg_get_int(rows, 0, 0);
-    pg_rows_free(rows);
-    return count;
+    return query_number(pg, &scans);
 }
 
 START_TEST(a_batch_writes_many_sagas_at_once_and_scans_no_table)
@@ -345,12 +342,8 @@ static void await_lapsed_lease(void)
 {
     static const struct pg_statement lapsed = {"lapsed", "SELECT count(*) FROM outbox WHERE leased_until < clock_timestamp()"};
     int64_t deadline = clock_mono_ms() + 10000, n = 0;
-    while (!n && clock_mono_ms() < deadline) {
-        struct pg_rows *rows = NULL;
-        OK(pg_call(pg, &lapsed, NULL, &rows, &err));
-        n = pg_get_int(rows, 0, 0);
-        pg_rows_free(rows);
-    }
+    while (!n && clock_mono_ms() < deadline)
+        n = query_number(pg, &lapsed);
     ck_assert_int_eq(n, 1);
 }
 
@@ -588,15 +581,6 @@ static bool is_there(const struct store_change *change)
     return n == 1;
 }
 
-static int64_t count(const struct pg_statement *statement)
-{
-    struct pg_rows *rows = NULL;
-    OK(pg_call(pg, statement, NULL, &rows, &err));
-    int64_t n = pg_get_int(rows, 0, 0);
-    pg_rows_free(rows);
-    return n;
-}
-
 START_TEST(sagas_that_ended_long_ago_are_let_go_with_those_that_were_their_steps)
 {
     static const struct pg_statement sagas = {"n_sagas", "SELECT count(*) FROM saga"}, steps = {"n_steps", "SELECT count(DISTINCT saga_id) FROM step"},
@@ -616,10 +600,10 @@ START_TEST(sagas_that_ended_long_ago_are_let_go_with_those_that_were_their_steps
     ck_assert_uint_eq(all, 3);
     ck_assert(!is_there(&old) && !is_there(&child) && !is_there(&grandchild));
     ck_assert(is_there(&recent) && is_there(&live) && is_there(&its_child) && is_there(&waived) && is_there(&running) && is_there(&young));
-    ck_assert_int_eq(count(&sagas), 6);
-    ck_assert_int_eq(count(&steps), 6);
-    ck_assert_int_eq(count(&histories), 6);
-    ck_assert_int_eq(count(&touches), 6);
+    ck_assert_int_eq(query_number(pg, &sagas), 6);
+    ck_assert_int_eq(query_number(pg, &steps), 6);
+    ck_assert_int_eq(query_number(pg, &histories), 6);
+    ck_assert_int_eq(query_number(pg, &touches), 6);
     close_store();
 }
 END_TEST

@@ -12,6 +12,7 @@
 #include "kafka/kafka.h"
 #include "pg/pg.h"
 #include "process.h"
+#include "query.h"
 #include "servers.h"
 #include "suite.h"
 
@@ -146,31 +147,22 @@ static struct wire_reply ask(const struct wire_command *command)
     return reply;
 }
 
-static int64_t number(const struct pg_statement *statement)
-{
-    struct pg_rows *rows = NULL;
-    OK(pg_call(pg, statement, NULL, &rows, &err));
-    int64_t value = pg_get_int(rows, 0, 0);
-    pg_rows_free(rows);
-    return value;
-}
-
 static int64_t charges(void)
 {
     static const struct pg_statement s = {"charges", "SELECT count(*) FROM charge WHERE NOT refunded"};
-    return number(&s);
+    return query_number(pg, &s);
 }
 
 static int64_t spent(void)
 {
     static const struct pg_statement s = {"spent", "SELECT 1000000000000 - balance FROM account WHERE id = 'alice'"};
-    return number(&s);
+    return query_number(pg, &s);
 }
 
 static int64_t inbox_rows(void)
 {
     static const struct pg_statement s = {"inbox_rows", "SELECT count(*) FROM inbox"};
-    return number(&s);
+    return query_number(pg, &s);
 }
 
 static const char *const good = "{\"account\":\"alice\",\"amount\":500}";
@@ -481,7 +473,7 @@ START_TEST(what_changed_nothing_counts_nothing_up)
     struct wire_reply reply = ask(&refund); /* of what never was */
     ck_assert_str_eq(reply.outcome, "succeeded");
     ck_assert_ptr_null(reply.clock);
-    ck_assert_int_eq(number(&counters), 0);
+    ck_assert_int_eq(query_number(pg, &counters), 0);
     close_world();
 }
 END_TEST

@@ -8,20 +8,11 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "file.h"
 #include "suite.h"
 #include "verify/verify.h"
 
 #define STATES_MAX 200000
-
-static char *read_file(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s", path);
-    char *text = mem_alloc(1 << 20);
-    text[fread(text, 1, (1 << 20) - 1, file)] = '\0';
-    fclose(file);
-    return text;
-}
 
 static struct definition *read_text(const char *text, size_t len, struct problems *problems)
 {
@@ -58,7 +49,7 @@ static void check_refused(const char *text, size_t len, const char *pointer, siz
 START_TEST(every_example_of_the_document_is_what_it_says)
 {
     static const char fence[] = "```json", refused[] = " refused ";
-    char *document = read_file(SAGA_SOURCE "/docs/definitions.md");
+    char *document = file_read(SAGA_SOURCE "/docs/definitions.md");
     int good = 0, bad = 0;
     for (char *at = document; (at = strstr(at, fence));) {
         at += strlen(fence);
@@ -88,7 +79,7 @@ START_TEST(every_file_of_examples_is_a_definition)
         const char *dot = strrchr(entry->d_name, '.');
         if (!dot || strcmp(dot, ".json") != 0)
             continue;
-        char *path = mem_printf(SAGA_SOURCE "/examples/%s", entry->d_name), *text = read_file(path);
+        char *path = mem_printf(SAGA_SOURCE "/examples/%s", entry->d_name), *text = file_read(path);
         check_good(text, strlen(text));
         free(text);
         free(path);
@@ -112,7 +103,7 @@ static struct buf read_tests(void)
             const char *dot = strrchr(entry->d_name, '.');
             if (!dot || strcmp(dot, ".c") != 0)
                 continue;
-            char *file = mem_printf("%s/%s", path, entry->d_name), *text = read_file(file);
+            char *file = mem_printf("%s/%s", path, entry->d_name), *text = file_read(file);
             buf_str(&all, text);
             free(file), free(text);
         }
@@ -148,7 +139,7 @@ static int check_row(const char *tests, char *cell)
 
 START_TEST(each_rule_has_a_test_named_after_it)
 {
-    char *document = read_file(SAGA_SOURCE "/docs/rules.md"), *rest = document;
+    char *document = file_read(SAGA_SOURCE "/docs/rules.md"), *rest = document;
     struct buf tests = read_tests();
     int rules = 0;
     for (char *line; (line = strsep(&rest, "\n"));) {
